@@ -1,0 +1,1 @@
+//! Nothing to use: the tests of this package are in its integration test files.
