@@ -1,1 +1,6 @@
-//! model
+//! promot-model
+
+pub mod backend;
+pub mod gemm;
+pub mod graph;
+pub mod ops;

@@ -1,0 +1,69 @@
+//! What a device must offer: memory, a tape, and one set of kernels for each op.
+
+mod bridge;
+mod host;
+
+pub use host::{Host, HostGradients, HostSlot, HostTape};
+
+use crate::ops;
+
+/// Rows and columns of a tensor. Everything is a row-major `f32` matrix: activations are
+/// `(tokens, features)`, weights `(out_features, in_features)` as Hugging Face stores them, and a
+/// vector is a matrix of one row.
+pub type Shape = (usize, usize);
+
+/// A device: its memory, its tensors, and the tape on which backward passes are recorded.
+///
+/// Kernels see [`Device::Slice`]s only; that tensors have identities and gradients is known to the
+/// tape alone. `Host` keeps all of it in dfdx; another device is one more implementation.
+pub trait Device: Clone + 'static {
+    /// Device memory as kernels read and write it.
+    type Slice: ?Sized;
+    /// Device memory that is owned.
+    type Buffer: AsRef<Self::Slice> + AsMut<Self::Slice> + 'static;
+    /// An immutable matrix with an identity. Cloning shares the memory.
+    type Tensor: Clone + 'static;
+    /// The place of one tensor's gradient. It does not keep the tensor's memory alive.
+    type Slot: Clone + 'static;
+    /// Recorded backward operations.
+    type Tape;
+    /// Gradients by slot.
+    type Gradients: Default;
+
+    /// A tensor that owns `buffer`, which holds `shape.0 * shape.1` values row by row.
+    fn tensor(&self, buffer: Self::Buffer, shape: Shape) -> Self::Tensor;
+    /// Rows and columns of a tensor.
+    fn shape(tensor: &Self::Tensor) -> Shape;
+    /// A tensor's memory, without a copy.
+    fn slice(tensor: &Self::Tensor) -> &Self::Slice;
+    /// Where a tensor's gradient goes.
+    fn slot(tensor: &Self::Tensor) -> Self::Slot;
+
+    /// Memory filled with zeros.
+    fn zeros(&self, len: usize) -> Self::Buffer;
+    /// Copies (or moves) host values to the device.
+    fn upload(&self, values: Vec<f32>) -> Self::Buffer;
+    /// Copies device values to the host.
+    fn download(&self, slice: &Self::Slice) -> Vec<f32>;
+
+    /// An empty tape; what it computes is added to `gradients`.
+    fn new_tape(&self, gradients: Self::Gradients) -> Self::Tape;
+    /// Appends a backward operation; they run last to first.
+    fn record(tape: &mut Self::Tape, backward: impl FnOnce(&mut Self::Gradients) + 'static);
+    /// Runs the tape from `loss`, a `(1, 1)` tensor whose gradient is set to `seed`.
+    fn backward(&self, loss: &Self::Tensor, seed: f32, tape: Self::Tape) -> Self::Gradients;
+
+    /// Removes and returns a gradient; zeros when nothing was added to it.
+    fn take_gradient(gradients: &mut Self::Gradients, slot: &Self::Slot) -> Self::Buffer;
+    /// Adds to a gradient: `add` gets its memory (zeros at first) to accumulate into.
+    fn add_gradient(
+        gradients: &mut Self::Gradients,
+        slot: &Self::Slot,
+        add: impl FnOnce(&mut Self::Slice),
+    );
+}
+
+/// A device with a kernel for every op: what models are generic over.
+pub trait Backend: Device + ops::linear::Kernels {}
+
+impl<D: Device + ops::linear::Kernels> Backend for D {}
