@@ -103,6 +103,14 @@ impl<D: Device> Graph<D> {
         F: FnOnce(&mut D::Gradients, D::Buffer) + 'static,
     {
         let tensor = self.device.tensor(buffer, shape);
+        self.output_tensor(tensor, backward)
+    }
+
+    /// Like [`Graph::output`] for an output that the backward operation itself holds on to.
+    pub fn output_tensor<F>(&mut self, tensor: D::Tensor, backward: Option<F>) -> Var<D>
+    where
+        F: FnOnce(&mut D::Gradients, D::Buffer) + 'static,
+    {
         let requires_grad = backward.is_some();
         if let (Some(tape), Some(backward)) = (&mut self.tape, backward) {
             let slot = D::slot(&tensor);

@@ -116,6 +116,10 @@ impl Device for Host {
         std::mem::take((slot.0)(&mut gradients.0))
     }
 
+    fn put_gradient(gradients: &mut HostGradients, slot: &HostSlot, gradient: Vec<f32>) {
+        *(slot.0)(&mut gradients.0) = gradient;
+    }
+
     fn add_gradient(gradients: &mut HostGradients, slot: &HostSlot, add: impl FnOnce(&mut [f32])) {
         add((slot.0)(&mut gradients.0));
     }

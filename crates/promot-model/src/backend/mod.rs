@@ -55,6 +55,8 @@ pub trait Device: Clone + 'static {
 
     /// Removes and returns a gradient; zeros when nothing was added to it.
     fn take_gradient(gradients: &mut Self::Gradients, slot: &Self::Slot) -> Self::Buffer;
+    /// Puts a gradient back that was taken.
+    fn put_gradient(gradients: &mut Self::Gradients, slot: &Self::Slot, gradient: Self::Buffer);
     /// Adds to a gradient: `add` gets its memory (zeros at first) to accumulate into.
     fn add_gradient(
         gradients: &mut Self::Gradients,
@@ -64,6 +66,30 @@ pub trait Device: Clone + 'static {
 }
 
 /// A device with a kernel for every op: what models are generic over.
-pub trait Backend: Device + ops::linear::Kernels {}
+pub trait Backend:
+    Device
+    + ops::add::Kernels
+    + ops::attention::Kernels
+    + ops::cross_entropy::Kernels
+    + ops::dropout::Kernels
+    + ops::embedding::Kernels
+    + ops::gated_gelu::Kernels
+    + ops::linear::Kernels
+    + ops::relu::Kernels
+    + ops::rms_norm::Kernels
+{
+}
 
-impl<D: Device + ops::linear::Kernels> Backend for D {}
+impl<D> Backend for D where
+    D: Device
+        + ops::add::Kernels
+        + ops::attention::Kernels
+        + ops::cross_entropy::Kernels
+        + ops::dropout::Kernels
+        + ops::embedding::Kernels
+        + ops::gated_gelu::Kernels
+        + ops::linear::Kernels
+        + ops::relu::Kernels
+        + ops::rms_norm::Kernels
+{
+}

@@ -2,7 +2,17 @@
 //! `cpu.rs`, and `tests.rs` with the same cases against an f64 loop, a dfdx composition and finite
 //! differences.
 
+pub mod add;
+pub mod attention;
+pub mod cross_entropy;
+pub mod dropout;
+pub mod embedding;
+pub mod gated_gelu;
 pub mod linear;
+pub mod relu;
+pub mod rms_norm;
 
+mod math;
+mod parallel;
 #[cfg(test)]
 pub(crate) mod testing;

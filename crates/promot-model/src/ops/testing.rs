@@ -55,6 +55,15 @@ where
     (output, gradients)
 }
 
+/// What dfdx computed as the gradient of `input`.
+pub(crate) fn dfdx_gradient(
+    gradients: &dfdx::tensor::Gradients<f32, dfdx::tensor::Cpu>,
+    input: &Var<Host>,
+) -> Vec<f64> {
+    let gradient = gradients.get(input.tensor()).as_vec();
+    gradient.into_iter().map(f64::from).collect()
+}
+
 /// The seeded weights that make a scalar of an output of `len` values.
 pub(crate) fn output_weights(len: usize) -> Vec<f32> {
     values(len, 77)

@@ -1,0 +1,183 @@
+//! Multi-head attention over ragged sequences, with T5's relative position bias.
+
+mod bias;
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use bias::{BucketMap, RelativeBias};
+
+use super::dropout::DropoutKey;
+use crate::backend::{Backend, Device};
+use crate::graph::{Graph, Var};
+
+/// Which queries see which keys, and how.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Where each sequence's queries start, and the end of the last one: `[B + 1]`.
+    pub q_offsets: Arc<[usize]>,
+    /// The same for keys and values.
+    pub kv_offsets: Arc<[usize]>,
+    /// Heads (H); queries, keys and values have `H * d_kv` columns.
+    pub num_heads: usize,
+    /// Whether a query sees only the keys up to its own position. The last query of a sequence
+    /// stands at the position of its last key, so that cached decoding needs no other flag.
+    pub causal: bool,
+    /// Scores are `scale * q · k`; 1 in T5.
+    pub scale: f32,
+    /// Dropout of the attention probabilities.
+    pub dropout: Option<DropoutKey>,
+}
+
+/// What the kernels of [`attention`] need to know.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Which queries see which keys.
+    pub layout: Layout,
+    /// Columns of one head.
+    pub d_kv: usize,
+    /// How positions become rows of the bias table, if there is one.
+    pub buckets: Option<BucketMap>,
+}
+
+/// Tensors that go into [`attention`].
+pub struct Inputs<'a, S: ?Sized> {
+    /// Queries, `(Tq, H * d_kv)`.
+    pub q: &'a S,
+    /// Keys, `(Tk, H * d_kv)`.
+    pub k: &'a S,
+    /// Values, `(Tk, H * d_kv)`.
+    pub v: &'a S,
+    /// Bias table, `(num_buckets, H)`.
+    pub bias: Option<&'a S>,
+}
+
+/// Gradients that come out of [`attention`]: of its queries, keys, values and bias table.
+pub struct InputGradients<B> {
+    /// `(Tq, H * d_kv)`.
+    pub dq: B,
+    /// `(Tk, H * d_kv)`.
+    pub dk: B,
+    /// `(Tk, H * d_kv)`.
+    pub dv: B,
+    /// `(num_buckets, H)`, if asked for.
+    pub dbias: Option<B>,
+}
+
+/// The kernels of [`attention`].
+pub trait Kernels: Device {
+    /// The output, `(Tq, H * d_kv)`, and the log-sum-exp of every query's scores, `(Tq, H)`.
+    fn attention(
+        &self,
+        inputs: Inputs<'_, Self::Slice>,
+        problem: &Problem,
+    ) -> (Self::Buffer, Self::Buffer);
+    /// The gradients; probabilities are computed again from the log-sum-exp.
+    fn attention_backward(
+        &self,
+        dy: &Self::Slice,
+        y: &Self::Slice,
+        log_sum_exp: &Self::Slice,
+        inputs: Inputs<'_, Self::Slice>,
+        problem: &Problem,
+        with_bias: bool,
+    ) -> InputGradients<Self::Buffer>;
+}
+
+/// `softmax(scale * q kᵀ + bias) v` within each sequence and head.
+///
+/// Neither scores nor probabilities outlive one (sequence, head) tile: the backward pass computes
+/// them again from the log-sum-exp. A query that sees no key gives zeros.
+///
+/// # Panics
+/// If the shapes or offsets do not fit, or a bias table has not one column a head.
+pub fn attention<B: Backend>(
+    graph: &mut Graph<B>,
+    q: &Var<B>,
+    k: &Var<B>,
+    v: &Var<B>,
+    bias: Option<&RelativeBias<B>>,
+    layout: &Layout,
+) -> Var<B> {
+    let (q_tokens, width) = q.shape();
+    assert_eq!(k.shape(), v.shape(), "attention: keys and values");
+    assert_eq!(k.shape().1, width, "attention: widths of queries and keys");
+    assert_eq!(
+        width % layout.num_heads,
+        0,
+        "attention: columns divide into heads"
+    );
+    assert_eq!(
+        layout.q_offsets.len(),
+        layout.kv_offsets.len(),
+        "attention: sequences"
+    );
+    assert_eq!(
+        layout.q_offsets.last(),
+        Some(&q_tokens),
+        "attention: query offsets"
+    );
+    assert_eq!(
+        layout.kv_offsets.last(),
+        Some(&k.shape().0),
+        "attention: key offsets"
+    );
+    if let Some(bias) = bias {
+        assert_eq!(
+            bias.table.shape(),
+            (bias.buckets.num_buckets, layout.num_heads),
+            "attention: bias"
+        );
+    }
+    let problem = Problem {
+        layout: layout.clone(),
+        d_kv: width / layout.num_heads,
+        buckets: bias.map(|bias| bias.buckets),
+    };
+    let device = graph.device().clone();
+    let inputs = Inputs {
+        q: q.slice(),
+        k: k.slice(),
+        v: v.slice(),
+        bias: bias.map(|bias| bias.table.slice()),
+    };
+    let (y, log_sum_exp) = device.attention(inputs, &problem);
+    let y = device.tensor(y, (q_tokens, width));
+
+    let mut sources = vec![q, k, v];
+    sources.extend(bias.map(|bias| &bias.table));
+    let backward = graph.records(&sources).then(|| {
+        let slots = [q.slot(), k.slot(), v.slot()];
+        let bias_slot = bias.and_then(|bias| bias.table.slot());
+        let tensors = [q, k, v].map(|var| var.tensor().clone());
+        let bias = bias.map(|bias| bias.table.tensor().clone());
+        let y = y.clone();
+        move |gradients: &mut B::Gradients, dy: B::Buffer| {
+            let inputs = Inputs {
+                q: B::slice(&tensors[0]),
+                k: B::slice(&tensors[1]),
+                v: B::slice(&tensors[2]),
+                bias: bias.as_ref().map(B::slice),
+            };
+            let out = device.attention_backward(
+                dy.as_ref(),
+                B::slice(&y),
+                log_sum_exp.as_ref(),
+                inputs,
+                &problem,
+                bias_slot.is_some(),
+            );
+            let pairs = slots.into_iter().zip([out.dq, out.dk, out.dv]);
+            for (slot, gradient) in pairs.chain(out.dbias.map(|dbias| (bias_slot, dbias))) {
+                if let Some(slot) = slot {
+                    B::add_gradient(gradients, &slot, |total| {
+                        device.add_assign(total, gradient.as_ref());
+                    });
+                }
+            }
+        }
+    });
+    graph.output_tensor(y, backward)
+}

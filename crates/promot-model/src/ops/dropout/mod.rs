@@ -1,0 +1,68 @@
+//! Dropout with a counter-based mask: nothing is saved, the mask is computed again in backward.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use crate::backend::{Backend, Device};
+use crate::graph::{Graph, Var};
+
+/// Which values a dropout zeroes: a function of the key and the value's position alone.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DropoutKey {
+    /// Probability of zeroing a value, in [0, 1).
+    pub rate: f32,
+    /// Names the mask; derive another one for every place and step.
+    pub key: u64,
+}
+
+impl DropoutKey {
+    /// The key of a place within a pass, so that no two places share a mask.
+    pub fn at(self, place: u64) -> Self {
+        Self {
+            key: super::math::counter_hash(self.key, place.wrapping_add(1)),
+            ..self
+        }
+    }
+
+    /// What the value at `position` is multiplied with: 0, or `1 / (1 - rate)`.
+    #[inline(always)]
+    pub(crate) fn factor(self, position: u64) -> f32 {
+        // 24 bits of the hash make a uniform number that f32 holds exactly.
+        let uniform = (super::math::counter_hash(self.key, position) >> 40) as f32 / 16_777_216.0;
+        if uniform < self.rate {
+            0.0
+        } else {
+            1.0 / (1.0 - self.rate)
+        }
+    }
+}
+
+/// The kernels of [`dropout`].
+pub trait Kernels: Device {
+    /// `x` times the mask.
+    fn dropout(&self, x: &Self::Slice, key: DropoutKey) -> Self::Buffer;
+    /// `dx += dy` times the mask.
+    fn dropout_dx(&self, dx: &mut Self::Slice, dy: &Self::Slice, key: DropoutKey);
+}
+
+/// Zeroes each value with probability `key.rate` and scales the rest by `1 / (1 - rate)`; without
+/// a key, `x` itself.
+pub fn dropout<B: Backend>(graph: &mut Graph<B>, x: &Var<B>, key: Option<DropoutKey>) -> Var<B> {
+    let Some(key) = key.filter(|key| key.rate > 0.0) else {
+        return x.clone();
+    };
+    let device = graph.device().clone();
+    let y = device.dropout(x.slice(), key);
+    let backward = graph.records(&[x]).then(|| {
+        let slot = x.slot();
+        move |gradients: &mut B::Gradients, dy: B::Buffer| {
+            if let Some(slot) = slot {
+                B::add_gradient(gradients, &slot, |dx| {
+                    device.dropout_dx(dx, dy.as_ref(), key)
+                });
+            }
+        }
+    });
+    graph.output(y, x.shape(), backward)
+}
