@@ -24,6 +24,7 @@
 //! assert_ne!(shuffle, dropout);
 //! ```
 
+mod atomic;
 mod batch;
 mod digest;
 mod event;
@@ -31,6 +32,7 @@ mod example;
 mod metric;
 mod seed;
 
+pub use atomic::{PARTIAL_SUFFIX, sync_directory, write_atomically};
 pub use batch::{BatchSource, Ragged, TokenBatch};
 pub use digest::{Digest, Digester};
 pub use event::{Event, EventSink, StopFlag};

@@ -1,6 +1,11 @@
 //! promot-model
 
+pub mod arch;
 pub mod backend;
+pub mod checkpoint;
 pub mod gemm;
+pub mod generate;
 pub mod graph;
 pub mod ops;
+pub mod param;
+pub mod prompt;

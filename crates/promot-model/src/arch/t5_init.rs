@@ -1,0 +1,90 @@
+//! Which tensors a T5 has, and what they start from.
+
+use promot_core::Seed;
+use rand::Rng as _;
+
+use super::t5::Stack;
+use super::t5_config::{FeedForward, T5Config};
+use crate::backend::Shape;
+
+/// Names and shapes of all tensors, in the order of the computation.
+pub(super) fn layout(config: &T5Config, tied: bool) -> Vec<(String, Shape)> {
+    let (d, inner, ff) = (config.d_model, config.inner_dim(), config.d_ff);
+    let mut tensors = vec![("shared.weight".to_owned(), (config.vocab_size, d))];
+    for (stack, blocks) in [
+        (Stack::Encoder, config.num_layers),
+        (Stack::Decoder, config.decoder_layers()),
+    ] {
+        let mut add =
+            |name: String, shape| tensors.push((format!("{}.{name}", stack.name()), shape));
+        for block in 0..blocks {
+            let attention = |add: &mut dyn FnMut(String, Shape), layer: usize, kind: &str| {
+                let layer = format!("block.{block}.layer.{layer}");
+                for part in ["q", "k", "v"] {
+                    add(format!("{layer}.{kind}.{part}.weight"), (inner, d));
+                }
+                add(format!("{layer}.{kind}.o.weight"), (d, inner));
+                if block == 0 && kind == "SelfAttention" {
+                    let shape = (config.relative_attention_num_buckets, config.num_heads);
+                    add(
+                        format!("{layer}.{kind}.relative_attention_bias.weight"),
+                        shape,
+                    );
+                }
+                add(format!("{layer}.layer_norm.weight"), (1, d));
+            };
+            attention(&mut add, 0, "SelfAttention");
+            let mut layer = 1;
+            if stack == Stack::Decoder {
+                attention(&mut add, 1, "EncDecAttention");
+                layer = 2;
+            }
+            let layer = format!("block.{block}.layer.{layer}");
+            let inputs: &[&str] = match config.feed_forward_proj {
+                FeedForward::Relu => &["wi"],
+                FeedForward::GatedGelu => &["wi_0", "wi_1"],
+            };
+            for part in inputs {
+                add(format!("{layer}.DenseReluDense.{part}.weight"), (ff, d));
+            }
+            add(format!("{layer}.DenseReluDense.wo.weight"), (d, ff));
+            add(format!("{layer}.layer_norm.weight"), (1, d));
+        }
+        add("final_layer_norm.weight".to_owned(), (1, d));
+    }
+    if !tied {
+        tensors.push(("lm_head.weight".to_owned(), (config.vocab_size, d)));
+    }
+    tensors
+}
+
+/// Values as `T5PreTrainedModel._init_weights` of transformers distributes them (factor 1), except
+/// that an untied head starts at `d_model^-0.5` as in T5X: from 1, the first losses of a model
+/// trained from scratch are in the hundreds.
+pub(super) fn initial_values(config: &T5Config, name: &str, shape: Shape, seed: Seed) -> Vec<f32> {
+    let d = config.d_model as f64;
+    let ends = |suffix: &str| name.ends_with(suffix);
+    let deviation = if ends("layer_norm.weight") {
+        return vec![1.0; shape.0 * shape.1];
+    } else if name == "shared.weight" {
+        1.0
+    } else if ends(".q.weight") {
+        (d * config.d_kv as f64).powf(-0.5)
+    } else if ends(".o.weight") {
+        (config.inner_dim() as f64).powf(-0.5)
+    } else if ends(".wo.weight") {
+        (config.d_ff as f64).powf(-0.5)
+    } else {
+        // Keys, values, feed-forward inputs, position biases and the head.
+        d.powf(-0.5)
+    };
+    let mut stream = seed.stream(name, "initial values");
+    let mut normal = move || {
+        // Box-Muller; 1 - u is in (0, 1], so that its logarithm is finite.
+        let (u, v): (f64, f64) = (stream.random(), stream.random());
+        (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+    };
+    (0..shape.0 * shape.1)
+        .map(|_| (normal() * deviation) as f32)
+        .collect()
+}

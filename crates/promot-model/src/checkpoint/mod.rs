@@ -1,0 +1,11 @@
+//! Checkpoints in the layouts of Hugging Face transformers and PEFT.
+
+mod directory;
+mod error;
+mod peft;
+mod tensors;
+
+pub use directory::{SavePrecision, load_model, load_model_from_bytes, model_to_bytes, save_model};
+pub use error::CheckpointError;
+pub use peft::{load_prompt, save_prompt};
+pub use tensors::{NamedTensors, parse_tensors, serialize_f32};

@@ -1,0 +1,200 @@
+//! Soft prompts in PEFT's prompt-tuning layout.
+
+use std::fs;
+use std::path::Path;
+
+use promot_core::write_atomically;
+use serde::{Deserialize, Serialize};
+
+use super::CheckpointError;
+use super::tensors::{NamedTensors, parse_tensors, serialize_f32};
+use crate::arch::T5Config;
+use crate::prompt::SoftPrompt;
+
+const TENSOR: &str = "prompt_embeddings";
+
+/// The keys that PEFT's `PromptTuningConfig` writes.
+#[derive(Serialize)]
+struct AdapterConfigOut<'a> {
+    auto_mapping: Option<()>,
+    base_model_name_or_path: &'a str,
+    inference_mode: bool,
+    num_attention_heads: usize,
+    num_layers: usize,
+    num_transformer_submodules: usize,
+    num_virtual_tokens: usize,
+    peft_type: &'static str,
+    prompt_tuning_init: &'static str,
+    prompt_tuning_init_text: Option<()>,
+    revision: Option<()>,
+    task_type: &'static str,
+    token_dim: usize,
+    tokenizer_kwargs: Option<()>,
+    tokenizer_name_or_path: Option<()>,
+}
+
+#[derive(Deserialize)]
+struct AdapterConfigIn {
+    peft_type: String,
+    num_virtual_tokens: usize,
+    #[serde(default)]
+    token_dim: Option<usize>,
+}
+
+/// Writes a soft prompt as `adapter_config.json` and `adapter_model.safetensors`.
+///
+/// # Errors
+/// If the file system refuses; files that were there stay whole.
+pub fn save_prompt(
+    prompt: &SoftPrompt,
+    base: &T5Config,
+    base_name: &str,
+    directory: &Path,
+) -> Result<(), CheckpointError> {
+    let io = |path: &Path, source| CheckpointError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let config = AdapterConfigOut {
+        auto_mapping: None,
+        base_model_name_or_path: base_name,
+        inference_mode: true,
+        num_attention_heads: base.num_heads,
+        num_layers: base.num_layers,
+        // The encoder's input only: the decoder has no prompt of its own.
+        num_transformer_submodules: 1,
+        num_virtual_tokens: prompt.length(),
+        peft_type: "PROMPT_TUNING",
+        prompt_tuning_init: "RANDOM",
+        prompt_tuning_init_text: None,
+        revision: None,
+        task_type: "SEQ_2_SEQ_LM",
+        token_dim: prompt.d_model(),
+        tokenizer_kwargs: None,
+        tokenizer_name_or_path: None,
+    };
+    let mut config = serde_json::to_string_pretty(&config).expect("plain data serialises");
+    config.push('\n');
+    let dims = vec![prompt.length(), prompt.d_model()];
+    let tensors = NamedTensors::from([(TENSOR.to_owned(), (prompt.values().to_vec(), dims))]);
+    fs::create_dir_all(directory).map_err(|error| io(directory, error))?;
+    let files = [
+        ("adapter_model.safetensors", serialize_f32(&tensors)?),
+        ("adapter_config.json", config.into_bytes()),
+    ];
+    for (name, bytes) in files {
+        let path = directory.join(name);
+        write_atomically(&path, &bytes).map_err(|error| io(&path, error))?;
+    }
+    Ok(())
+}
+
+/// Reads a soft prompt from a PEFT adapter directory.
+///
+/// PEFT writes `[2n, d]` where encoder and decoder have a prompt each; the encoder's `n` rows come
+/// first and are the ones used.
+///
+/// # Errors
+/// If a file is missing or damaged, or the adapter is not a soft prompt.
+pub fn load_prompt(directory: &Path) -> Result<SoftPrompt, CheckpointError> {
+    let read = |path: &Path| {
+        fs::read(path).map_err(|source| CheckpointError::Io {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    let config_path = directory.join("adapter_config.json");
+    let config: AdapterConfigIn = serde_json::from_slice(&read(&config_path)?)
+        .map_err(|error| CheckpointError::Json(error.to_string()).in_file(&config_path))?;
+    if config.peft_type != "PROMPT_TUNING" {
+        let message = format!("peft_type is {}, expected PROMPT_TUNING", config.peft_type);
+        return Err(CheckpointError::Adapter(message).in_file(&config_path));
+    }
+    let path = directory.join("adapter_model.safetensors");
+    let tensors = parse_tensors(&read(&path)?).map_err(|error| error.in_file(&path))?;
+    let Some((values, dims)) = tensors.get(TENSOR) else {
+        return Err(CheckpointError::MissingTensor {
+            name: TENSOR.to_owned(),
+        }
+        .in_file(&path));
+    };
+    let length = config.num_virtual_tokens;
+    let fits = match *dims.as_slice() {
+        [rows, width] => {
+            (rows == length || Some(rows) == length.checked_mul(2))
+                && config.token_dim.is_none_or(|token_dim| token_dim == width)
+        }
+        _ => false,
+    };
+    if !fits {
+        let expected = vec![length, config.token_dim.unwrap_or(0)];
+        let shape = CheckpointError::Shape {
+            name: TENSOR.to_owned(),
+            found: dims.clone(),
+            expected,
+        };
+        return Err(shape.in_file(&path));
+    }
+    Ok(SoftPrompt::new(
+        values[..length * dims[1]].to_vec(),
+        dims[1],
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> T5Config {
+        let json = br#"{"vocab_size": 12, "d_model": 4, "d_kv": 2, "d_ff": 8, "num_layers": 1,
+            "num_heads": 2}"#;
+        T5Config::from_json(json).unwrap()
+    }
+
+    fn prompt(rows: usize) -> SoftPrompt {
+        SoftPrompt::new((0..rows * 4).map(|i| i as f32 * 0.5).collect(), 4)
+    }
+
+    #[test]
+    fn a_prompt_comes_back_with_the_same_bits() {
+        let directory = tempfile::tempdir().unwrap();
+        save_prompt(&prompt(3), &config(), "base", directory.path()).unwrap();
+        assert_eq!(load_prompt(directory.path()).unwrap(), prompt(3));
+    }
+
+    #[test]
+    fn of_two_prompts_the_encoders_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        save_prompt(&prompt(6), &config(), "base", directory.path()).unwrap();
+        let path = directory.path().join("adapter_config.json");
+        let text = fs::read_to_string(&path).unwrap();
+        let halved = text.replace("\"num_virtual_tokens\": 6", "\"num_virtual_tokens\": 3");
+        fs::write(&path, halved).unwrap();
+        assert_eq!(load_prompt(directory.path()).unwrap(), prompt(3));
+    }
+
+    #[test]
+    fn another_adapter_and_another_length_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        save_prompt(&prompt(3), &config(), "base", directory.path()).unwrap();
+        let path = directory.path().join("adapter_config.json");
+        let text = fs::read_to_string(&path).unwrap();
+        for (from, to, expected) in [
+            ("PROMPT_TUNING", "LORA", "peft_type is LORA"),
+            (
+                "\"num_virtual_tokens\": 3",
+                "\"num_virtual_tokens\": 5",
+                "[3, 4], expected [5, 4]",
+            ),
+            (
+                "\"token_dim\": 4",
+                "\"token_dim\": 8",
+                "[3, 4], expected [3, 8]",
+            ),
+        ] {
+            fs::write(&path, text.replace(from, to)).unwrap();
+            let error = load_prompt(directory.path()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Safetensors in and out: f32, bf16 and f16 on disk, f32 in memory.
+
+use std::collections::BTreeMap;
+
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::CheckpointError;
+
+/// Values and dimensions by name.
+pub type NamedTensors = BTreeMap<String, (Vec<f32>, Vec<usize>)>;
+
+/// Reads all tensors of a safetensors file.
+///
+/// The header is checked against the length of `bytes` before anything is allocated, so a header
+/// that lies cannot ask for more memory than a small multiple of the file's size.
+///
+/// # Errors
+/// If the bytes are no safetensors file, or hold a type other than f32, bf16 or f16.
+pub fn parse_tensors(bytes: &[u8]) -> Result<NamedTensors, CheckpointError> {
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| CheckpointError::Safetensors(error.to_string()))?;
+    let mut tensors = NamedTensors::new();
+    for (name, view) in file.iter() {
+        let data = view.data();
+        let values = match view.dtype() {
+            Dtype::F32 => decode(data, |b: [u8; 4]| f32::from_le_bytes(b)),
+            Dtype::BF16 => decode(data, |b: [u8; 2]| bf16::from_le_bytes(b).to_f32()),
+            Dtype::F16 => decode(data, |b: [u8; 2]| f16::from_le_bytes(b).to_f32()),
+            other => {
+                return Err(CheckpointError::Dtype {
+                    name: name.to_owned(),
+                    dtype: format!("{other:?}"),
+                });
+            }
+        };
+        tensors.insert(name.to_owned(), (values, view.shape().to_vec()));
+    }
+    Ok(tensors)
+}
+
+fn decode<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    let (values, rest) = data.as_chunks::<N>();
+    debug_assert!(rest.is_empty(), "the header's sizes were checked");
+    values.iter().map(|&bytes| value(bytes)).collect()
+}
+
+/// Writes tensors as little-endian f32: what is read back has the same bits.
+///
+/// # Errors
+/// If a tensor's dimensions do not match its values.
+pub fn serialize_f32(tensors: &NamedTensors) -> Result<Vec<u8>, CheckpointError> {
+    serialize(tensors, Dtype::F32, |value| value.to_le_bytes().to_vec())
+}
+
+/// Writes tensors as bf16, rounded to nearest even.
+pub(super) fn serialize_bf16(tensors: &NamedTensors) -> Result<Vec<u8>, CheckpointError> {
+    serialize(tensors, Dtype::BF16, |value| {
+        bf16::from_f32(value).to_le_bytes().to_vec()
+    })
+}
+
+fn serialize(
+    tensors: &NamedTensors,
+    dtype: Dtype,
+    encode: impl Fn(f32) -> Vec<u8>,
+) -> Result<Vec<u8>, CheckpointError> {
+    let failed =
+        |error: safetensors::SafeTensorError| CheckpointError::Safetensors(error.to_string());
+    let data: Vec<(&String, &[usize], Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, (values, dims))| {
+            (
+                name,
+                dims.as_slice(),
+                values.iter().flat_map(|&value| encode(value)).collect(),
+            )
+        })
+        .collect();
+    let views = data
+        .iter()
+        .map(|(name, dims, bytes)| {
+            Ok((
+                name.as_str(),
+                TensorView::new(dtype, dims.to_vec(), bytes).map_err(failed)?,
+            ))
+        })
+        .collect::<Result<Vec<_>, CheckpointError>>()?;
+    // The key that transformers asks for.
+    let metadata = [("format".to_owned(), "pt".to_owned())].into();
+    safetensors::serialize(views, Some(metadata)).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> NamedTensors {
+        NamedTensors::from([
+            (
+                "a".to_owned(),
+                (
+                    vec![1.0, -0.0, f32::MIN_POSITIVE, 3.14159, 1e30, 7.0],
+                    vec![2, 3],
+                ),
+            ),
+            ("b".to_owned(), (vec![0.5], vec![1])),
+        ])
+    }
+
+    #[test]
+    fn f32_comes_back_bit_for_bit_and_bf16_rounds_to_nearest_even() {
+        let tensors = sample();
+        let bytes = serialize_f32(&tensors).unwrap();
+        assert_eq!(parse_tensors(&bytes).unwrap(), tensors);
+        assert_eq!(bytes, serialize_f32(&tensors).unwrap());
+        let rounded = parse_tensors(&serialize_bf16(&tensors).unwrap()).unwrap();
+        assert_eq!(rounded["a"].0[3], 3.140_625);
+        // Halfway between two bf16 numbers: the even one.
+        let half = NamedTensors::from([("x".to_owned(), (vec![1.003_906_25], vec![1]))]);
+        assert_eq!(
+            parse_tensors(&serialize_bf16(&half).unwrap()).unwrap()["x"].0,
+            [1.0]
+        );
+    }
+
+    #[test]
+    fn truncated_and_lying_files_are_errors() {
+        let bytes = serialize_f32(&sample()).unwrap();
+        for len in 0..bytes.len() {
+            assert!(parse_tensors(&bytes[..len]).is_err(), "first {len} bytes");
+        }
+        // A header that claims to be longer than any file.
+        let mut lying = bytes.clone();
+        lying[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(parse_tensors(&lying).is_err());
+        // Sizes that overflow when multiplied.
+        let header =
+            br#"{"a":{"dtype":"F32","shape":[4611686018427387904,16],"data_offsets":[0,8]}}"#;
+        let mut huge = (header.len() as u64).to_le_bytes().to_vec();
+        huge.extend_from_slice(header);
+        huge.extend_from_slice(&[0; 8]);
+        assert!(parse_tensors(&huge).is_err());
+    }
+}

@@ -1,0 +1,198 @@
+//! Beam search with the semantics of Hugging Face transformers (`early_stopping: false`).
+//!
+//! At every step the `2 * beams` best continuations of a row's beams are looked at in order: one
+//! that ends is a finished hypothesis if it is among the first `beams`, the others fill the beams.
+//! A row is done when it has `beams` hypotheses and its best running beam can no longer beat the
+//! worst of them.
+
+use super::{Decoder, GenerateOptions, LengthPenalty, SpecialTokens, log_softmax};
+
+#[derive(Clone)]
+struct Hypothesis {
+    tokens: Vec<u32>,
+    score: f32,
+}
+
+/// The best finished hypotheses of one row.
+struct Finished {
+    beams: usize,
+    penalty: LengthPenalty,
+    hypotheses: Vec<Hypothesis>,
+}
+
+impl Finished {
+    /// Adds a hypothesis of `length` generated tokens (an end token counts) and drops the worst
+    /// beyond `beams`.
+    fn add(&mut self, tokens: Vec<u32>, log_probability: f32, length: usize) {
+        let score = log_probability / self.penalty.divisor(length);
+        let place = self.hypotheses.partition_point(|h| h.score >= score);
+        if place < self.beams {
+            self.hypotheses.insert(place, Hypothesis { tokens, score });
+            self.hypotheses.truncate(self.beams);
+        }
+    }
+
+    /// Whether a running beam of `length` tokens can no longer get among the best.
+    fn is_done(&self, best_running: f32, length: usize) -> bool {
+        match self.hypotheses.last() {
+            Some(worst) if self.hypotheses.len() == self.beams => {
+                worst.score >= best_running / self.penalty.divisor(length)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A row that is still searched.
+struct Search {
+    row: usize,
+    beams: Vec<Beam>,
+    finished: Finished,
+}
+
+#[derive(Clone)]
+struct Beam {
+    tokens: Vec<u32>,
+    log_probability: f32,
+}
+
+/// A continuation of a beam.
+#[derive(Clone, Copy)]
+struct Candidate {
+    beam: usize,
+    token: u32,
+    log_probability: f32,
+}
+
+pub(super) fn decode(
+    decoder: &mut impl Decoder,
+    rows: usize,
+    tokens: SpecialTokens,
+    options: &GenerateOptions,
+) -> Vec<Vec<u32>> {
+    let vocab_size = decoder.vocab_size();
+    let mut answers = vec![Vec::new(); rows];
+    let mut searches: Vec<Search> = (0..rows)
+        .map(|row| Search {
+            row,
+            // One beam to begin with: copies of it would only repeat its continuations.
+            beams: vec![Beam {
+                tokens: Vec::new(),
+                log_probability: 0.0,
+            }],
+            finished: Finished {
+                beams: options.beams,
+                penalty: options.length_penalty,
+                hypotheses: Vec::new(),
+            },
+        })
+        .collect();
+
+    for length in 1..=options.max_new_tokens {
+        if searches.is_empty() {
+            break;
+        }
+        let last = |beam: &Beam| beam.tokens.last().copied().unwrap_or(tokens.start);
+        let inputs: Vec<u32> = searches
+            .iter()
+            .flat_map(|s| s.beams.iter().map(last))
+            .collect();
+        let mut logits = decoder.step(&inputs);
+        logits.chunks_exact_mut(vocab_size).for_each(log_softmax);
+
+        let mut kept = Vec::new();
+        let mut next = Vec::new();
+        let mut first_row = 0;
+        for mut search in searches {
+            let rows = first_row..first_row + search.beams.len();
+            let scores = &logits[rows.start * vocab_size..rows.end * vocab_size];
+            let candidates = best_candidates(&search.beams, scores, vocab_size, 2 * options.beams);
+            let (beams, sources) = advance(&mut search, &candidates, tokens.eos, length);
+            let best = beams
+                .first()
+                .map_or(f32::NEG_INFINITY, |beam| beam.log_probability);
+            let out_of_tokens = length == options.max_new_tokens;
+            if out_of_tokens || beams.is_empty() || search.finished.is_done(best, length) {
+                if !search.finished.is_done(best, length) {
+                    for beam in beams {
+                        search
+                            .finished
+                            .add(beam.tokens, beam.log_probability, length);
+                    }
+                }
+                let best = search.finished.hypotheses.into_iter().next();
+                answers[search.row] = best.map(|h| h.tokens).unwrap_or_default();
+            } else {
+                kept.extend(sources.into_iter().map(|beam| first_row + beam));
+                next.push(Search { beams, ..search });
+            }
+            first_row = rows.end;
+        }
+        decoder.select(&kept);
+        searches = next;
+    }
+    answers
+}
+
+/// Sorts candidates into finished hypotheses and the next beams; returns these and the beams they
+/// continue.
+fn advance(
+    search: &mut Search,
+    candidates: &[Candidate],
+    eos: u32,
+    length: usize,
+) -> (Vec<Beam>, Vec<usize>) {
+    let width = search.finished.beams;
+    let (mut beams, mut sources) = (Vec::new(), Vec::new());
+    for (rank, candidate) in candidates.iter().enumerate() {
+        let mut tokens = search.beams[candidate.beam].tokens.clone();
+        if candidate.token == eos {
+            if rank < width {
+                search
+                    .finished
+                    .add(tokens, candidate.log_probability, length);
+            }
+        } else if beams.len() < width {
+            tokens.push(candidate.token);
+            beams.push(Beam {
+                tokens,
+                log_probability: candidate.log_probability,
+            });
+            sources.push(candidate.beam);
+        }
+    }
+    (beams, sources)
+}
+
+/// The `count` most probable continuations, best first; of equals the first beam and token.
+fn best_candidates(
+    beams: &[Beam],
+    scores: &[f32],
+    vocab_size: usize,
+    count: usize,
+) -> Vec<Candidate> {
+    let mut best: Vec<Candidate> = Vec::with_capacity(count + 1);
+    for (beam, (state, scores)) in beams
+        .iter()
+        .zip(scores.chunks_exact(vocab_size))
+        .enumerate()
+    {
+        for (token, score) in scores.iter().enumerate() {
+            let log_probability = state.log_probability + score;
+            if best.len() == count && log_probability <= best[count - 1].log_probability {
+                continue;
+            }
+            let place = best.partition_point(|c| c.log_probability >= log_probability);
+            best.insert(
+                place,
+                Candidate {
+                    beam,
+                    token: token as u32,
+                    log_probability,
+                },
+            );
+            best.truncate(count);
+        }
+    }
+    best
+}
