@@ -9,3 +9,4 @@ pub use directory::{SavePrecision, load_model, load_model_from_bytes, model_to_b
 pub use error::CheckpointError;
 pub use peft::{load_prompt, save_prompt};
 pub use tensors::{NamedTensors, parse_tensors, serialize_f32};
+pub(crate) use tensors::{read_note, serialize_f32_with_note};

@@ -50,12 +50,39 @@ fn decode<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f3
 /// # Errors
 /// If a tensor's dimensions do not match its values.
 pub fn serialize_f32(tensors: &NamedTensors) -> Result<Vec<u8>, CheckpointError> {
-    serialize(tensors, Dtype::F32, |value| value.to_le_bytes().to_vec())
+    serialize_f32_with_note(tensors, "")
 }
+
+/// The same with a text in the file's metadata, for [`read_note`].
+pub(crate) fn serialize_f32_with_note(
+    tensors: &NamedTensors,
+    note: &str,
+) -> Result<Vec<u8>, CheckpointError> {
+    serialize(tensors, Dtype::F32, note, |value| {
+        value.to_le_bytes().to_vec()
+    })
+}
+
+/// The text that [`serialize_f32_with_note`] put into the metadata.
+pub(crate) fn read_note(bytes: &[u8]) -> Result<String, CheckpointError> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|error| CheckpointError::Safetensors(error.to_string()))?;
+    let format = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|entries| entries.get(FORMAT));
+    let note = format.and_then(|format| format.strip_prefix(NOTE_PREFIX));
+    note.map(str::to_owned)
+        .ok_or_else(|| CheckpointError::Safetensors("no progress in its metadata".to_owned()))
+}
+
+/// The metadata key that transformers asks for; with one key only, the bytes are always the same.
+const FORMAT: &str = "format";
+const NOTE_PREFIX: &str = "pt;";
 
 /// Writes tensors as bf16, rounded to nearest even.
 pub(super) fn serialize_bf16(tensors: &NamedTensors) -> Result<Vec<u8>, CheckpointError> {
-    serialize(tensors, Dtype::BF16, |value| {
+    serialize(tensors, Dtype::BF16, "", |value| {
         bf16::from_f32(value).to_le_bytes().to_vec()
     })
 }
@@ -63,6 +90,7 @@ pub(super) fn serialize_bf16(tensors: &NamedTensors) -> Result<Vec<u8>, Checkpoi
 fn serialize(
     tensors: &NamedTensors,
     dtype: Dtype,
+    note: &str,
     encode: impl Fn(f32) -> Vec<u8>,
 ) -> Result<Vec<u8>, CheckpointError> {
     let failed =
@@ -86,8 +114,12 @@ fn serialize(
             ))
         })
         .collect::<Result<Vec<_>, CheckpointError>>()?;
-    // The key that transformers asks for.
-    let metadata = [("format".to_owned(), "pt".to_owned())].into();
+    let format = if note.is_empty() {
+        "pt".to_owned()
+    } else {
+        format!("{NOTE_PREFIX}{note}")
+    };
+    let metadata = [(FORMAT.to_owned(), format)].into();
     safetensors::serialize(views, Some(metadata)).map_err(failed)
 }
 

@@ -1,0 +1,188 @@
+//! Training: what is tuned, in which steps, with which checkpoints (paper section A.2.4).
+
+mod error;
+mod progress;
+mod step;
+#[cfg(test)]
+mod tests;
+mod tunables;
+
+use std::path::Path;
+
+use promot_core::{BatchSource, Event, EventSink, Seed, StopFlag};
+use serde::{Deserialize, Serialize};
+
+pub use error::TrainError;
+pub use progress::CheckpointRecord;
+pub use tunables::{Tune, Tuned};
+
+use crate::arch::T5;
+use crate::backend::Backend;
+use crate::graph::Var;
+use crate::ops::cross_entropy::LabelSmoothing;
+use crate::optim::{self, Optimizer, Schedule};
+use crate::prompt::SoftPrompt;
+use progress::{Files, Progress};
+use tunables::Tunables;
+
+/// How to train.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainOptions {
+    /// What is tuned and what is frozen.
+    pub tune: Tune,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// A checkpoint is saved and measured every so many steps, and after the last one.
+    pub checkpoint_every: u64,
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// Its learning rate.
+    pub schedule: Schedule,
+    /// The largest norm of all gradients together, if limited.
+    pub max_gradient_norm: Option<f32>,
+    /// Parts a batch is computed in, to save memory; gradients are those of the whole batch.
+    pub micro_batches: usize,
+    /// Label smoothing.
+    pub smoothing: LabelSmoothing,
+    /// Dropout, in [0, 1).
+    pub dropout: f32,
+    /// Where dropout masks come from.
+    pub seed: Seed,
+}
+
+/// What training is connected to.
+pub struct Surroundings<'a, B: Backend> {
+    /// The name in events.
+    pub stage: &'a str,
+    /// Where the batches come from.
+    pub batches: &'a dyn BatchSource,
+    /// The directory of checkpoints; what an interrupted run left there is gone on from.
+    pub directory: &'a Path,
+    /// Takes progress events.
+    pub events: &'a dyn EventSink,
+    /// Stops training after the current step.
+    pub stop: &'a StopFlag,
+    /// Measures a checkpoint by the target task's own metric on rows held out for selection;
+    /// `None` asks to stop. Without it, the last checkpoint is the best.
+    pub measure: Option<&'a mut Measure<'a, B>>,
+}
+
+/// Measures a model and its soft prompts.
+pub type Measure<'a, B> = dyn FnMut(&T5<B>, &[Var<B>]) -> Option<f64> + 'a;
+
+/// A finished training run.
+pub struct Trained<B: Backend> {
+    /// The model at its best checkpoint.
+    pub model: T5<B>,
+    /// The soft prompts at the best checkpoint.
+    pub prompts: Vec<SoftPrompt>,
+    /// The step of the best checkpoint: the highest measure, the earliest of equals.
+    pub best_step: u64,
+    /// All checkpoints in order.
+    pub history: Vec<CheckpointRecord>,
+}
+
+/// What of a finished run is worth keeping beside the weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainSummary {
+    /// The step of the best checkpoint.
+    pub best_step: u64,
+    /// All checkpoints in order.
+    pub history: Vec<CheckpointRecord>,
+}
+
+/// Trains `model` and `prompts`, or goes on where an interrupted run stopped.
+///
+/// Interrupted or not, on one thread or two, the result has the same bits.
+///
+/// # Errors
+/// [`TrainError::Stopped`] if asked to stop (a checkpoint is saved first), [`TrainError::NonFinite`]
+/// if the loss is no number any more, and whatever the file system says.
+pub fn train<B: Backend + optim::Kernels>(
+    model: T5<B>,
+    prompts: &[SoftPrompt],
+    options: &TrainOptions,
+    surroundings: Surroundings<'_, B>,
+) -> Result<Trained<B>, TrainError> {
+    let Surroundings {
+        stage,
+        batches,
+        directory,
+        events,
+        stop,
+        mut measure,
+    } = surroundings;
+    let files = Files::open(directory)?;
+    let mut tunables = Tunables::new(model, prompts, options.tune);
+    let mut progress = Progress::default();
+    if let Some((saved, values)) = files.newest()? {
+        tunables.restore(values)?;
+        progress = saved;
+        if progress.step > 0 {
+            events.emit(Event::StageResumed {
+                stage: stage.to_owned(),
+                step: progress.step,
+            });
+        }
+    }
+    // The mean loss since the last checkpoint is part of its record.
+    loop {
+        if progress.is_due(options) {
+            let value = match &mut measure {
+                Some(measure) => match measure(tunables.model(), tunables.prompts()) {
+                    Some(value) => Some(value),
+                    None => {
+                        files.save(&progress, &tunables)?;
+                        return Err(TrainError::Stopped {
+                            step: progress.step,
+                        });
+                    }
+                },
+                None => None,
+            };
+            let best = progress.record(value);
+            if best {
+                files.save_best(&progress, &tunables)?;
+            }
+            files.save(&progress, &tunables)?;
+            if let Some(value) = value {
+                events.emit(Event::Dev {
+                    stage: stage.to_owned(),
+                    step: progress.step,
+                    value,
+                    best,
+                });
+            }
+        }
+        if progress.step == options.steps {
+            break;
+        }
+        if stop.is_requested() {
+            files.save(&progress, &tunables)?;
+            return Err(TrainError::Stopped {
+                step: progress.step,
+            });
+        }
+        let batch = batches.batch(progress.step);
+        let done = tunables.step(&batch, options, progress.step + 1)?;
+        progress.step += 1;
+        progress.add_loss(done.loss);
+        events.emit(Event::Step {
+            stage: stage.to_owned(),
+            step: progress.step,
+            total: options.steps,
+            loss: done.loss,
+            learning_rate: f64::from(done.learning_rate),
+            tokens: done.tokens,
+        });
+    }
+    let best_step = progress.best_step().unwrap_or(progress.step);
+    tunables.restore(files.best(best_step)?)?;
+    let (model, prompts) = tunables.into_parts();
+    Ok(Trained {
+        model,
+        prompts,
+        best_step,
+        history: progress.into_history(),
+    })
+}

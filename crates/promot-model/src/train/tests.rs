@@ -1,0 +1,302 @@
+//! Training of a tiny model: learning, freezing, selection, resuming, threads, divergence.
+
+use std::cell::Cell;
+
+use promot_core::{Ragged, TokenBatch};
+
+use super::*;
+use crate::arch::T5Config;
+use crate::backend::{Device as _, Host};
+use crate::optim::AdafactorOptions;
+use crate::prompt::PromptInit;
+
+/// Rows whose target is their second token.
+struct Copying;
+
+impl BatchSource for Copying {
+    fn batch(&self, step: u64) -> TokenBatch {
+        let rows: Vec<[u32; 3]> = (0..8u32)
+            .map(|row| {
+                [
+                    2 + (row + step as u32) % 5,
+                    2 + (row * 3 + step as u32) % 7,
+                    1,
+                ]
+            })
+            .collect();
+        let targets: Vec<[u32; 2]> = rows.iter().map(|row| [row[1], 1]).collect();
+        TokenBatch::new(
+            Ragged::from_rows(rows.iter().map(<[u32; 3]>::as_slice)),
+            Ragged::from_rows(targets.iter().map(<[u32; 2]>::as_slice)),
+        )
+    }
+}
+
+struct WithPrompt;
+
+impl BatchSource for WithPrompt {
+    fn batch(&self, step: u64) -> TokenBatch {
+        Copying.batch(step).with_prompt(0)
+    }
+}
+
+fn model() -> T5<Host> {
+    let json = br#"{"vocab_size": 10, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1,
+        "num_heads": 2, "feed_forward_proj": "gated-gelu"}"#;
+    T5::new(
+        &Host::new(),
+        T5Config::from_json(json).unwrap(),
+        false,
+        Seed::new(3),
+    )
+}
+
+fn options(tune: Tune, steps: u64) -> TrainOptions {
+    TrainOptions {
+        tune,
+        steps,
+        checkpoint_every: 4,
+        optimizer: Optimizer::Adafactor(AdafactorOptions {
+            multiply_by_parameter_scale: false,
+            ..AdafactorOptions::default()
+        }),
+        schedule: Schedule::constant(0.02),
+        max_gradient_norm: Some(1.0),
+        micro_batches: 1,
+        smoothing: LabelSmoothing::t5x(0.1),
+        dropout: 0.1,
+        seed: Seed::new(1),
+    }
+}
+
+fn run(
+    directory: &Path,
+    options: &TrainOptions,
+    prompts: &[SoftPrompt],
+    stop_after: Option<u64>,
+    measure: Option<&mut Measure<'_, Host>>,
+) -> Result<Trained<Host>, TrainError> {
+    let stop = StopFlag::new();
+    let events = |event: Event| {
+        if let Event::Step { step, .. } = event
+            && Some(step) == stop_after
+        {
+            stop.request();
+        }
+    };
+    let batches: &dyn BatchSource = if prompts.is_empty() {
+        &Copying
+    } else {
+        &WithPrompt
+    };
+    // The lifetime of the measure is shortened to that of this call.
+    let mut wrapped = measure.map(|measure| move |m: &T5<Host>, p: &[Var<Host>]| measure(m, p));
+    let surroundings = Surroundings {
+        stage: "test",
+        batches,
+        directory,
+        events: &events,
+        stop: &stop,
+        measure: wrapped.as_mut().map(|m| m as &mut Measure<'_, Host>),
+    };
+    train(model(), prompts, options, surroundings)
+}
+
+fn values(model: &T5<Host>) -> Vec<Vec<f32>> {
+    model
+        .parameters()
+        .iter()
+        .map(|p| Host::slice(&p.tensor).to_vec())
+        .collect()
+}
+
+fn prompt() -> SoftPrompt {
+    SoftPrompt::init(
+        &model(),
+        3,
+        PromptInit::Vocabulary { skip: 2 },
+        Seed::new(5),
+    )
+}
+
+#[test]
+fn learns_and_tunes_only_what_it_should() {
+    let directory = tempfile::tempdir().unwrap();
+    let learning = TrainOptions {
+        checkpoint_every: 50,
+        schedule: Schedule::constant(0.005),
+        dropout: 0.0,
+        ..options(Tune::Model, 200)
+    };
+    let tuned = run(
+        &directory.path().join("m"),
+        &learning,
+        &[prompt()],
+        None,
+        None,
+    )
+    .unwrap();
+    assert!(
+        tuned.history.last().unwrap().loss < 0.5 * tuned.history[0].loss,
+        "{:?}",
+        tuned.history
+    );
+    assert_eq!(tuned.prompts, [prompt()]);
+    assert_ne!(values(&tuned.model), values(&model()));
+
+    let tuned = run(
+        &directory.path().join("p"),
+        &options(Tune::Prompts, 8),
+        &[prompt()],
+        None,
+        None,
+    )
+    .unwrap();
+    assert_ne!(tuned.prompts, [prompt()]);
+    assert_eq!(values(&tuned.model), values(&model()));
+
+    let tuned = run(
+        &directory.path().join("b"),
+        &options(Tune::Both, 8),
+        &[prompt()],
+        None,
+        None,
+    )
+    .unwrap();
+    assert_ne!(tuned.prompts, [prompt()]);
+    assert_ne!(values(&tuned.model), values(&model()));
+}
+
+#[test]
+fn an_interrupted_run_ends_with_the_bits_of_an_undisturbed_one() {
+    for (tune, prompts) in [(Tune::Model, vec![]), (Tune::Prompts, vec![prompt()])] {
+        let directory = tempfile::tempdir().unwrap();
+        let undisturbed = run(
+            &directory.path().join("a"),
+            &options(tune, 11),
+            &prompts,
+            None,
+            None,
+        )
+        .unwrap();
+        let path = directory.path().join("b");
+        for stop_after in [1, 4, 5, 9] {
+            let stopped = run(&path, &options(tune, 11), &prompts, Some(stop_after), None);
+            assert!(matches!(stopped, Err(TrainError::Stopped { step }) if step == stop_after));
+            // What a kill may leave behind.
+            std::fs::write(path.join("step-12.safetensors.partial"), b"half").unwrap();
+        }
+        let resumed = run(&path, &options(tune, 11), &prompts, None, None).unwrap();
+        assert_eq!(values(&resumed.model), values(&undisturbed.model));
+        assert_eq!(resumed.prompts, undisturbed.prompts);
+        assert_eq!(resumed.history, undisturbed.history);
+        let mut left: Vec<_> = std::fs::read_dir(&path)
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["best-11.safetensors", "step-11.safetensors"]);
+    }
+}
+
+#[test]
+fn keeps_the_best_checkpoint_and_the_earliest_of_equals() {
+    let directory = tempfile::tempdir().unwrap();
+    let scores = [10.0, 50.0, 50.0, 20.0];
+    let calls = Cell::new(0);
+    let mut at_second = Vec::new();
+    let mut measure = |model: &T5<Host>, _: &[Var<Host>]| {
+        let call = calls.replace(calls.get() + 1);
+        if call == 1 {
+            at_second = values(model);
+        }
+        Some(scores[call])
+    };
+    let trained = run(
+        directory.path(),
+        &options(Tune::Model, 16),
+        &[],
+        None,
+        Some(&mut measure),
+    )
+    .unwrap();
+    assert_eq!(trained.best_step, 8);
+    assert_eq!(values(&trained.model), at_second);
+    let seen: Vec<_> = trained
+        .history
+        .iter()
+        .map(|r| (r.step, r.value.unwrap()))
+        .collect();
+    assert_eq!(seen, [(4, 10.0), (8, 50.0), (12, 50.0), (16, 20.0)]);
+}
+
+#[test]
+fn micro_batches_give_the_gradients_of_the_whole_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    // Without dropout, whose masks depend on the rows' places in the batch.
+    let whole = TrainOptions {
+        dropout: 0.0,
+        steps: 1,
+        ..options(Tune::Model, 1)
+    };
+    let parts = TrainOptions {
+        micro_batches: 3,
+        ..whole.clone()
+    };
+    let one = run(&directory.path().join("a"), &whole, &[], None, None).unwrap();
+    let three = run(&directory.path().join("b"), &parts, &[], None, None).unwrap();
+    assert!((one.history[0].loss - three.history[0].loss).abs() < 1e-5);
+    // Adafactor's first step is the sign of the gradient: compare where it is clear.
+    let pairs = values(&one.model)
+        .into_iter()
+        .flatten()
+        .zip(values(&three.model).into_iter().flatten());
+    let differing = pairs.filter(|(a, b)| (a - b).abs() > 1e-3).count();
+    assert!(differing < 5, "{differing} values differ");
+}
+
+#[test]
+fn one_thread_or_two_give_the_same_bits() {
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        pool.install(|| {
+            values(
+                &run(directory.path(), &options(Tune::Model, 5), &[], None, None)
+                    .unwrap()
+                    .model,
+            )
+        })
+    };
+    assert_eq!(on(1), on(2));
+}
+
+#[test]
+fn divergence_stops_with_the_step_and_keeps_the_last_good_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let diverging = TrainOptions {
+        schedule: Schedule::constant(1e30),
+        ..options(Tune::Model, 40)
+    };
+    let error = run(directory.path(), &diverging, &[], None, None)
+        .err()
+        .expect("a rate of 1e30 diverges");
+    assert!(matches!(error, TrainError::NonFinite { .. }), "{error}");
+    let sane = options(Tune::Model, 8);
+    let path = directory.path().join("sane");
+    run(
+        &path,
+        &TrainOptions {
+            steps: 4,
+            ..sane.clone()
+        },
+        &[],
+        None,
+        None,
+    )
+    .unwrap();
+    assert!(path.join("step-4.safetensors").exists());
+}

@@ -1,0 +1,184 @@
+//! What is tuned, what is frozen, and what the optimizer remembers of it.
+
+use std::collections::BTreeMap;
+
+use super::error::TrainError;
+use crate::arch::T5;
+use crate::backend::Backend;
+use crate::checkpoint::NamedTensors;
+use crate::graph::Var;
+use crate::optim::ParameterState;
+use crate::prompt::SoftPrompt;
+
+/// What is tuned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tune {
+    /// The model; prompts stay as they are (stage 2, and standard fine-tuning without prompts).
+    Model,
+    /// The prompts; the model stays as it is (stage 1).
+    Prompts,
+    /// Both at once (the paper's joint ablation, section 5.5).
+    Both,
+}
+
+impl Tune {
+    pub(super) fn model(self) -> bool {
+        self != Self::Prompts
+    }
+
+    pub(super) fn prompts(self) -> bool {
+        self != Self::Model
+    }
+}
+
+/// One tuned tensor: of the model, or a prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tuned {
+    /// The model's parameter of this index.
+    Parameter(usize),
+    /// The prompt of this index.
+    Prompt(usize),
+}
+
+/// The model and prompts in training.
+pub(super) struct Tunables<B: Backend> {
+    pub(super) model: T5<B>,
+    /// Leaves if tuned, else constants.
+    pub(super) prompts: Vec<Var<B>>,
+    pub(super) tuned: Vec<Tuned>,
+    pub(super) states: Vec<ParameterState>,
+}
+
+const VALUE: &str = "value/";
+const STATE: &str = "state/";
+
+impl<B: Backend> Tunables<B> {
+    pub(super) fn new(model: T5<B>, prompts: &[SoftPrompt], tune: Tune) -> Self {
+        let prompts: Vec<Var<B>> = prompts
+            .iter()
+            .map(|prompt| {
+                let tensor = prompt.to_tensor(model.device());
+                if tune.prompts() {
+                    Var::leaf(tensor)
+                } else {
+                    Var::constant(tensor)
+                }
+            })
+            .collect();
+        let mut tuned = Vec::new();
+        if tune.model() {
+            tuned.extend((0..model.parameters().len()).map(Tuned::Parameter));
+        }
+        if tune.prompts() {
+            tuned.extend((0..prompts.len()).map(Tuned::Prompt));
+        }
+        let states = vec![ParameterState::default(); tuned.len()];
+        Self {
+            model,
+            prompts,
+            tuned,
+            states,
+        }
+    }
+
+    pub(super) fn model(&self) -> &T5<B> {
+        &self.model
+    }
+
+    pub(super) fn prompts(&self) -> &[Var<B>] {
+        &self.prompts
+    }
+
+    pub(super) fn tensor(&self, tuned: Tuned) -> &B::Tensor {
+        match tuned {
+            Tuned::Parameter(index) => self.model.parameters().tensor(index),
+            Tuned::Prompt(index) => self.prompts[index].tensor(),
+        }
+    }
+
+    pub(super) fn set(&mut self, tuned: Tuned, tensor: B::Tensor) {
+        match tuned {
+            Tuned::Parameter(index) => self.model.parameters_mut().set(index, tensor),
+            Tuned::Prompt(index) => self.prompts[index] = Var::leaf(tensor),
+        }
+    }
+
+    fn name(&self, tuned: Tuned) -> String {
+        match tuned {
+            Tuned::Parameter(index) => self
+                .model
+                .parameters()
+                .iter()
+                .nth(index)
+                .expect("an index")
+                .name
+                .clone(),
+            Tuned::Prompt(index) => format!("soft_prompt.{index}"),
+        }
+    }
+
+    /// The tuned values by name, and with `states` what the optimizer remembers of them.
+    pub(super) fn to_tensors(&self, states: bool) -> NamedTensors {
+        let mut tensors = BTreeMap::new();
+        for (&tuned, state) in self.tuned.iter().zip(&self.states) {
+            let name = self.name(tuned);
+            let tensor = self.tensor(tuned);
+            let (rows, columns) = B::shape(tensor);
+            let values = self.model.device().download(B::slice(tensor));
+            tensors.insert(format!("{VALUE}{name}"), (values, vec![rows, columns]));
+            if states {
+                for (i, vector) in state.vectors.iter().enumerate() {
+                    let dims = vec![vector.len()];
+                    tensors.insert(format!("{STATE}{i}/{name}"), (vector.clone(), dims));
+                }
+            }
+        }
+        tensors
+    }
+
+    /// Takes back what [`Tunables::to_tensors`] gave.
+    pub(super) fn restore(&mut self, mut tensors: NamedTensors) -> Result<(), TrainError> {
+        for i in 0..self.tuned.len() {
+            let tuned = self.tuned[i];
+            let name = self.name(tuned);
+            let shape = B::shape(self.tensor(tuned));
+            let expected = || format!("{name} of shape {shape:?}");
+            let (values, dims) =
+                tensors
+                    .remove(&format!("{VALUE}{name}"))
+                    .ok_or_else(|| TrainError::OtherRun {
+                        found: "no such tensor".to_owned(),
+                        expected: expected(),
+                    })?;
+            if dims != [shape.0, shape.1] {
+                return Err(TrainError::OtherRun {
+                    found: format!("shape {dims:?}"),
+                    expected: expected(),
+                });
+            }
+            let device = self.model.device().clone();
+            self.set(tuned, device.tensor(device.upload(values), shape));
+            self.states[i].vectors = (0..)
+                .map_while(|v| tensors.remove(&format!("{STATE}{v}/{name}")))
+                .map(|(vector, _)| vector)
+                .collect();
+        }
+        match tensors.into_keys().next() {
+            Some(name) => Err(TrainError::OtherRun {
+                found: format!("tensor {name}"),
+                expected: "only what is tuned".to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn into_parts(self) -> (T5<B>, Vec<SoftPrompt>) {
+        let device = self.model.device().clone();
+        let prompts = self
+            .prompts
+            .iter()
+            .map(|prompt| SoftPrompt::from_tensor(&device, prompt.tensor()))
+            .collect();
+        (self.model, prompts)
+    }
+}
