@@ -1,0 +1,120 @@
+//! Scores of post-processed outputs, each with its sample count and a confidence margin.
+
+mod accuracy;
+mod bleu;
+mod bootstrap;
+mod exact_match;
+mod porter;
+mod rouge;
+mod wilson;
+
+use promot_core::MetricKind;
+use thiserror::Error;
+
+/// Two-sided 95% quantile of the standard normal distribution.
+const Z_95: f64 = 1.959_963_984_540_054;
+
+/// One post-processed output beside every answer that counts as right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// What the model said, after the task's post-processing.
+    pub output: String,
+    /// Accepted answers; at least one.
+    pub references: Vec<String>,
+}
+
+/// A metric over some rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// The metric in [0, 100]; higher is better.
+    pub value: f64,
+    /// Half the width of the 95% confidence interval, in the unit of `value`: of the Wilson
+    /// interval for accuracy and exact match, of a bootstrap over rows for BLEU and ROUGE-2.
+    pub margin: f64,
+    /// How many rows were judged.
+    pub samples: usize,
+}
+
+/// Why there is no score.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum MetricError {
+    /// A mean over nothing is no number.
+    #[error("no rows to score")]
+    NoRows,
+    /// A row cannot be judged.
+    #[error("row {row} has no reference")]
+    NoReferences {
+        /// The row's position among those given, from 0.
+        row: usize,
+    },
+}
+
+impl MetricError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoRows => "give the evaluation at least one row",
+            Self::NoReferences { .. } => "every row needs at least one accepted answer",
+        }
+    }
+}
+
+/// Scores `rows` by `kind`.
+///
+/// The same rows give the same bits, margin included: the bootstrap has a fixed seed.
+///
+/// ```
+/// use promot_core::MetricKind;
+/// use promot_data::metric::{Judged, score};
+///
+/// let rows = [Judged {
+///     output: "The Beatles!".into(),
+///     references: vec!["Beatles".into(), "Fab Four".into()],
+/// }];
+/// let score = score(MetricKind::ExactMatch, &rows)?;
+/// assert_eq!((score.value, score.samples), (100.0, 1));
+/// # Ok::<(), promot_data::metric::MetricError>(())
+/// ```
+///
+/// # Errors
+/// If there is no row, or a row without references.
+pub fn score(kind: MetricKind, rows: &[Judged]) -> Result<Score, MetricError> {
+    if rows.is_empty() {
+        return Err(MetricError::NoRows);
+    }
+    if let Some(row) = rows.iter().position(|row| row.references.is_empty()) {
+        return Err(MetricError::NoReferences { row });
+    }
+    let (value, margin) = match kind {
+        MetricKind::Accuracy => share(rows, accuracy::is_right),
+        MetricKind::ExactMatch => share(rows, exact_match::is_right),
+        MetricKind::Bleu => bleu::score(rows),
+        MetricKind::Rouge2 => rouge::score(rows),
+    };
+    Ok(Score {
+        value,
+        margin,
+        samples: rows.len(),
+    })
+}
+
+/// The normalised average over evaluation tasks: the plain mean of their scores, which are all in
+/// [0, 100]; `None` for no task.
+pub fn normalized_average(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+fn share(rows: &[Judged], is_right: impl Fn(&Judged) -> bool) -> (f64, f64) {
+    let right = rows.iter().filter(|row| is_right(row)).count();
+    let value = 100.0 * right as f64 / rows.len() as f64;
+    (value, 100.0 * wilson::half_width(right, rows.len()))
+}
+
+/// Whether Python's `str.split()` and `str.rstrip()` take `c` for white space: Unicode's white
+/// space and the four ASCII information separators. The reference implementations are in Python.
+fn is_python_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+#[cfg(test)]
+mod tests;
