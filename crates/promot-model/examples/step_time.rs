@@ -67,7 +67,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         model
             .parameters()
             .iter()
-            .map(|parameter| Var::<Host>::constant(parameter.tensor.clone()).slice().len())
+            .map(|parameter| Var::<Host>::constant(parameter.tensor.clone())
+                .slice()
+                .len())
             .sum::<usize>(),
         rayon::current_num_threads(),
     );
@@ -131,12 +133,7 @@ fn time_steps(
         stop: &StopFlag::new(),
         measure: None,
     };
-    train(
-        model.clone(),
-        prompts.as_slice(),
-        &options,
-        surroundings,
-    )?;
+    train(model.clone(), prompts.as_slice(), &options, surroundings)?;
     let (mut steps, _) = measured.into_inner();
     steps.sort_by(|a, b| a.0.total_cmp(&b.0));
     let Some(&(fastest, _)) = steps.first() else {

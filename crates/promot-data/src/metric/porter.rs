@@ -56,7 +56,6 @@ const STEP_2: &[Rule] = &[
     ("anci", "ance"),
     ("izer", "ize"),
     ("bli", "ble"),
-    ("alli", "al"),
     ("entli", "ent"),
     ("eli", "e"),
     ("ousli", "ous"),
@@ -177,9 +176,8 @@ fn step_1c(word: &mut String) {
 
 /// Long derivational suffixes.
 fn step_2(word: &mut String) {
-    // NLTK: this rule comes first, and what it leaves goes through the step again. Each round
-    // shortens the word.
-    while replace_first(word, &[("alli", "al")], |stem, _| measure(stem) > 0) {}
+    // NLTK: this rule comes before the others, so that "additionalli" becomes "addition".
+    replace_first(word, &[("alli", "al")], |stem, _| measure(stem) > 0);
     replace_first(word, STEP_2, |stem, suffix| match suffix {
         // NLTK: the `l` belongs to the stem, so that "geo" and "theo" are long enough.
         "logi" => measure(&format!("{stem}l")) > 0,

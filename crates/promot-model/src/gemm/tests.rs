@@ -35,6 +35,12 @@ fn equals_an_f64_loop_in_every_orientation() {
         (257, 64, 96),
         (4, 300, 2),
         (2, 0, 3),
+        // Cut by rows, by columns and by terms, with rests.
+        (800, 5, 9),
+        (100, 4, 1500),
+        (9, 3, 2200),
+        (7, 1500, 10),
+        (120, 2100, 3),
     ] {
         let (x, y) = (values(m * k, 1), values(k * n, 2));
         let orientations = [
@@ -68,7 +74,12 @@ fn equals_an_f64_loop_in_every_orientation() {
 
 #[test]
 fn one_thread_or_two_give_the_same_bits() {
-    let (m, k, n) = (517, 129, 65);
+    for (m, k, n) in [(517, 129, 65), (30, 40, 1300), (100, 2000, 50)] {
+        one_thread_or_two(m, k, n);
+    }
+}
+
+fn one_thread_or_two(m: usize, k: usize, n: usize) {
     let (x, y) = (values(m * k, 4), values(k * n, 5));
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new()
@@ -87,4 +98,22 @@ fn one_thread_or_two_give_the_same_bits() {
         out
     };
     assert_eq!(on(1), on(2));
+}
+
+#[test]
+fn large_products_become_several_tasks() {
+    let tasks = |(m, k, n): (usize, usize, usize)| {
+        let split = Split::new(m, k, n);
+        m.div_ceil(split.rows) * n.div_ceil(split.columns) * k.div_ceil(split.terms)
+    };
+    // A layer, its weight's gradient, a decoding step's logits, a large head's gradient.
+    for sizes in [
+        (2560, 128, 256),
+        (128, 2560, 128),
+        (16, 512, 250_000),
+        (250_000, 400, 512),
+    ] {
+        assert!(tasks(sizes) >= 4, "{sizes:?} in {} tasks", tasks(sizes));
+    }
+    assert_eq!(tasks((20, 30, 40)), 1);
 }

@@ -10,7 +10,8 @@ pub(super) fn exp(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let clamped = x.clamp(-87.0, 88.0);
-    let n = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let shifted = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
     let r = (clamped - n * LN2_HIGH) - n * LN2_LOW;
     let mut p = 1.987_569_1e-4;
     p = p * r + 1.398_199_9e-3;
@@ -19,14 +20,87 @@ pub(super) fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 0.5;
     let y = p * r * r + r + 1.0;
-    let power = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    // The low bits of `shifted` are `n` as an integer: 2^n without a conversion.
+    let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     if x < -87.0 { 0.0 } else { y * power }
 }
 
-/// `tanh(x)`.
+/// `1 / (1 + exp(-x))`.
 #[inline(always)]
-pub(super) fn tanh(x: f32) -> f32 {
-    1.0 - 2.0 / (exp(2.0 * x) + 1.0)
+pub(super) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+/// How many values loops with a running maximum or sum handle side by side: a vector register's
+/// worth, so that their order is fixed.
+const LANES: usize = 8;
+
+/// Whole blocks of `x`, and a last one that is filled up with `padding`: no rest is left to slow
+/// scalar code.
+#[inline(always)]
+fn blocks(x: &[f32], padding: f32) -> (&[[f32; LANES]], [f32; LANES]) {
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    let mut last = [padding; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    (blocks, last)
+}
+
+/// The largest value; minus infinity of none.
+#[inline(always)]
+pub(super) fn max(x: &[f32]) -> f32 {
+    let (blocks, mut lanes) = blocks(x, f32::NEG_INFINITY);
+    for block in blocks {
+        for lane in 0..LANES {
+            lanes[lane] = lanes[lane].max(block[lane]);
+        }
+    }
+    lanes.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b))
+}
+
+/// The sum of all values.
+#[inline(always)]
+pub(super) fn sum(x: &[f32]) -> f32 {
+    let (blocks, mut lanes) = blocks(x, 0.0);
+    for block in blocks {
+        for lane in 0..LANES {
+            lanes[lane] += block[lane];
+        }
+    }
+    lanes.iter().sum()
+}
+
+/// The sum of `exp(x - shift)`.
+#[inline(always)]
+pub(super) fn exp_sum(x: &[f32], shift: f32) -> f32 {
+    let (blocks, mut lanes) = blocks(x, f32::NEG_INFINITY);
+    for lane in &mut lanes {
+        *lane = exp(*lane - shift);
+    }
+    for block in blocks {
+        for lane in 0..LANES {
+            lanes[lane] += exp(block[lane] - shift);
+        }
+    }
+    lanes.iter().sum()
+}
+
+/// Replaces every `x` by `exp(x - shift)` and returns their sum.
+#[inline(always)]
+pub(super) fn exp_in_place(x: &mut [f32], shift: f32) -> f32 {
+    let (blocks, rest) = x.as_chunks_mut::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    lanes[..rest.len()].copy_from_slice(rest);
+    for lane in &mut lanes {
+        *lane = exp(*lane - shift);
+    }
+    rest.copy_from_slice(&lanes[..rest.len()]);
+    for block in blocks {
+        for lane in 0..LANES {
+            block[lane] = exp(block[lane] - shift);
+            lanes[lane] += block[lane];
+        }
+    }
+    lanes.iter().sum()
 }
 
 /// A pseudo-random 64-bit number for an element: SplitMix64 of a key and a counter.
@@ -38,21 +112,49 @@ pub(super) fn counter_hash(key: u64, counter: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// A pseudo-random 32-bit number for an element: two multiplications (the constants are those of
+/// `lowbias32`, found by search for the least bias), with half of the key before each.
+#[inline(always)]
+pub(super) fn counter_hash32(keys: [u32; 2], counter: u32) -> u32 {
+    let mut z = counter.wrapping_mul(0x9e37_79b9) ^ keys[0];
+    z = (z ^ (z >> 16)).wrapping_mul(0x7feb_352d);
+    z = (z ^ (z >> 15) ^ keys[1]).wrapping_mul(0x846c_a68b);
+    z ^ (z >> 16)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn exp_and_tanh_are_close_to_the_exact_functions() {
+    fn exp_and_sigmoid_are_close_to_the_exact_functions() {
         for i in -87_000..=88_000 {
             let x = i as f32 / 1000.0;
             let exact = f64::from(x).exp();
             let error = (f64::from(exp(x)) - exact).abs() / exact;
             assert!(error < 3e-7, "exp({x}): relative error {error:e}");
-            let error = (f64::from(tanh(x)) - f64::from(x).tanh()).abs();
-            assert!(error < 3e-7, "tanh({x}): error {error:e}");
+            let error = (f64::from(sigmoid(x)) - 1.0 / (1.0 + (-f64::from(x)).exp())).abs();
+            assert!(error < 2e-7, "sigmoid({x}): error {error:e}");
         }
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert!(exp(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn reductions_handle_every_length() {
+        for length in 0..40 {
+            let x: Vec<f32> = (0..length).map(|i| ((i * 7) % 11) as f32 - 5.0).collect();
+            let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            assert_eq!(max(&x), largest);
+            assert_eq!(sum(&x), x.iter().sum::<f32>());
+            let expected: f64 = x.iter().map(|&x| f64::from(x - 2.0).exp()).sum();
+            let mut exps = x.clone();
+            for sum in [exp_sum(&x, 2.0), exp_in_place(&mut exps, 2.0)] {
+                assert!((f64::from(sum) - expected).abs() <= 1e-5 * expected);
+            }
+            for (&exp_x, &x) in exps.iter().zip(&x) {
+                assert_eq!(exp_x, exp(x - 2.0));
+            }
+        }
     }
 }

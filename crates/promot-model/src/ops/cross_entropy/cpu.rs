@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use super::{Kernels, Problem};
 use crate::backend::Host;
 use crate::gemm::{Matrix, matmul};
-use crate::ops::math::exp;
-use crate::ops::parallel::{BLOCK_ROWS, vectorized};
+use crate::ops::math::{self, exp};
+use crate::ops::parallel::{BLOCK_ROWS, for_value_blocks, vectorized};
 
 /// Classes handled at a time.
 const CHUNK: usize = 2048;
@@ -36,9 +36,7 @@ fn logits<'a>(
     let head = Matrix::new(&head[first * width..][..classes * width], classes, width);
     matmul(buffer, Matrix::new(hidden, tokens, width), head.t(), false);
     if problem.logit_scale != 1.0 {
-        buffer
-            .iter_mut()
-            .for_each(|logit| *logit *= problem.logit_scale);
+        for_value_blocks(buffer, |_, logits| scale_block(logits, problem.logit_scale));
     }
     buffer
 }
@@ -59,36 +57,56 @@ impl Row {
 
     #[inline(always)]
     fn add(&mut self, logits: &[f32], target: Option<usize>) {
-        const LANES: usize = 16;
-        let mut max = [f32::NEG_INFINITY; LANES];
-        let mut sums = [0.0f32; LANES];
-        let blocks = logits.chunks_exact(LANES);
-        let rest = blocks.remainder();
-        for block in blocks {
-            for lane in 0..LANES {
-                max[lane] = max[lane].max(block[lane]);
-                sums[lane] += block[lane];
-            }
-        }
-        let chunk_max = max
-            .iter()
-            .chain(rest)
-            .fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-        let logit_sum = sums.iter().chain(rest).map(|&x| f64::from(x)).sum::<f64>();
-        let new_max = self.max.max(chunk_max);
-        let mut exps = [0.0f32; LANES];
-        for block in logits.chunks_exact(LANES) {
-            for lane in 0..LANES {
-                exps[lane] += exp(block[lane] - new_max);
-            }
-        }
-        let exp_sum =
-            exps.iter().sum::<f32>() + rest.iter().map(|&x| exp(x - new_max)).sum::<f32>();
-        self.exp_sum = self.exp_sum * exp(self.max - new_max) + exp_sum;
-        self.max = new_max;
-        self.logit_sum += logit_sum;
+        let max = self.max.max(math::max(logits));
+        self.exp_sum = self.exp_sum * exp(self.max - max) + math::exp_sum(logits, max);
+        self.max = max;
+        self.logit_sum += f64::from(math::sum(logits));
         if let Some(target) = target {
             self.target_logit = logits[target];
+        }
+    }
+}
+
+/// What a chunk's gradients are computed with.
+#[derive(Clone, Copy)]
+struct Weights {
+    /// Of the whole gradient.
+    scale: f32,
+    target: f32,
+    other: f32,
+}
+
+vectorized! {
+    fn scale_block(logits: &mut [f32], scale: f32) {
+        logits.iter_mut().for_each(|logit| *logit *= scale);
+    }
+
+    fn add_rows(rows: &mut [Row], logits: &[f32], targets: &[u32], first: usize, classes: usize) {
+        let logits = logits.chunks_exact(classes);
+        for ((row, logits), &target) in rows.iter_mut().zip(logits).zip(targets) {
+            let target = (target as usize).checked_sub(first);
+            row.add(logits, target.filter(|&target| target < classes));
+        }
+    }
+
+    fn gradient_rows(
+        logits: &mut [f32],
+        targets: &[u32],
+        log_sum_exp: &[f32],
+        first: usize,
+        classes: usize,
+        weights: Weights,
+    ) {
+        let Weights { scale, target: target_weight, other } = weights;
+        let rows = logits.chunks_exact_mut(classes);
+        for ((row, &target), &lse) in rows.zip(targets).zip(log_sum_exp) {
+            for logit in row.iter_mut() {
+                *logit = scale * (exp(*logit - lse) - other);
+            }
+            let target = (target as usize).wrapping_sub(first);
+            if let Some(logit) = row.get_mut(target) {
+                *logit -= scale * (target_weight - other);
+            }
         }
     }
 }
@@ -109,13 +127,7 @@ impl Kernels for Host {
                 .zip(logits.par_chunks(BLOCK_ROWS * classes))
                 .zip(targets.par_chunks(BLOCK_ROWS))
                 .for_each(|((rows, logits), targets)| {
-                    vectorized(|| {
-                        let logits = logits.chunks_exact(classes);
-                        for ((row, logits), &target) in rows.iter_mut().zip(logits).zip(targets) {
-                            let target = (target as usize).checked_sub(first);
-                            row.add(logits, target.filter(|&target| target < classes));
-                        }
-                    });
+                    add_rows(rows, logits, targets, first, classes);
                 });
         }
         let (target_weight, other_weight, constant) = problem.smoothing.weights(problem.vocab_size);
@@ -146,8 +158,12 @@ impl Kernels for Host {
         problem: &Problem,
     ) {
         let (tokens, width) = (problem.targets.len(), problem.width);
-        let (target_weight, other_weight, _) = problem.smoothing.weights(problem.vocab_size);
-        let scale = seed[0] * problem.logit_scale / tokens as f32;
+        let (target, other, _) = problem.smoothing.weights(problem.vocab_size);
+        let weights = Weights {
+            scale: seed[0] * problem.logit_scale / tokens as f32,
+            target,
+            other,
+        };
         let mut buffer = Vec::new();
         for (first, classes) in chunks(problem.vocab_size) {
             let dlogits = logits(&mut buffer, hidden, head, problem, first, classes);
@@ -156,18 +172,7 @@ impl Kernels for Host {
                 .zip(problem.targets.par_chunks(BLOCK_ROWS))
                 .zip(log_sum_exp.par_chunks(BLOCK_ROWS))
                 .for_each(|((dlogits, targets), lse)| {
-                    vectorized(|| {
-                        let rows = dlogits.chunks_exact_mut(classes);
-                        for ((row, &target), &lse) in rows.zip(targets).zip(lse) {
-                            for logit in row.iter_mut() {
-                                *logit = scale * (exp(*logit - lse) - other_weight);
-                            }
-                            let target = (target as usize).wrapping_sub(first);
-                            if let Some(logit) = row.get_mut(target) {
-                                *logit -= scale * (target_weight - other_weight);
-                            }
-                        }
-                    });
+                    gradient_rows(dlogits, targets, lse, first, classes, weights);
                 });
             let dlogits = Matrix::new(dlogits, tokens, classes);
             if let Some(dhidden) = dhidden.as_deref_mut() {

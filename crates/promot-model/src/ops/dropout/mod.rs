@@ -25,15 +25,37 @@ impl DropoutKey {
         }
     }
 
+    /// The mask of up to 2^32 values.
+    pub(crate) fn mask(self) -> Mask {
+        // Hashed, so that similar keys have unrelated masks.
+        let key = super::math::counter_hash(self.key, 0);
+        Mask {
+            keys: [key as u32, (key >> 32) as u32],
+            // In 24 bits, which hold every f32 rate that matters exactly.
+            zeroed: (self.rate * 16_777_216.0) as u32,
+            scale: 1.0 / (1.0 - self.rate),
+        }
+    }
+}
+
+/// A [`DropoutKey`] made ready for a loop.
+#[derive(Clone, Copy)]
+pub(crate) struct Mask {
+    keys: [u32; 2],
+    /// How many of 2^24 equally likely numbers zero a value.
+    zeroed: u32,
+    /// What the others are multiplied with.
+    scale: f32,
+}
+
+impl Mask {
     /// What the value at `position` is multiplied with: 0, or `1 / (1 - rate)`.
     #[inline(always)]
-    pub(crate) fn factor(self, position: u64) -> f32 {
-        // 24 bits of the hash make a uniform number that f32 holds exactly.
-        let uniform = (super::math::counter_hash(self.key, position) >> 40) as f32 / 16_777_216.0;
-        if uniform < self.rate {
+    pub(crate) fn factor(self, position: u32) -> f32 {
+        if super::math::counter_hash32(self.keys, position) >> 8 < self.zeroed {
             0.0
         } else {
-            1.0 / (1.0 - self.rate)
+            self.scale
         }
     }
 }

@@ -36,11 +36,36 @@ fn backward_uses_the_mask_of_forward() {
 
 #[test]
 fn keys_and_places_give_other_masks_and_rate_zero_gives_none() {
-    let mask = |key: DropoutKey| (0..200).map(|i| key.factor(i) == 0.0).collect::<Vec<_>>();
+    let mask = |key: DropoutKey| {
+        let zeroed = |i| key.mask().factor(i) == 0.0;
+        (0..200).map(zeroed).collect::<Vec<_>>()
+    };
     assert_ne!(mask(KEY), mask(DropoutKey { key: 6, ..KEY }));
     assert_ne!(mask(KEY.at(0)), mask(KEY.at(1)));
     let x = leaf((2, 2), 3);
     let none = Some(DropoutKey { rate: 0.0, key: 1 });
     let (y, _) = testing::run(std::slice::from_ref(&x), |g, v| dropout(g, &v[0], none));
     assert_eq!(y, x.slice());
+}
+
+#[test]
+fn masks_of_neighbours_in_key_and_position_are_independent() {
+    // 50 keys times 2000 positions: the share of equal choices of two independent masks is
+    // 0.3^2 + 0.7^2 = 0.58, with a standard deviation of 0.0016.
+    let zeroed = |key: u64, position: u32| {
+        let key = DropoutKey { key, ..KEY };
+        key.mask().factor(position) == 0.0
+    };
+    for (by_key, by_position) in [(1, 0), (0, 1), (1 << 32, 0), (0, 16), (1, 1), (2, 1024)] {
+        let equal = (0..50u64)
+            .flat_map(|key| (0..2000u32).map(move |position| (key, position)))
+            .filter(|&(key, position)| {
+                zeroed(key, position) == zeroed(key + by_key, position + by_position)
+            });
+        let share = equal.count() as f64 / 1e5;
+        assert!(
+            (share - 0.58).abs() < 0.008,
+            "{by_key} {by_position}: {share}"
+        );
+    }
 }

@@ -2,52 +2,83 @@
 
 use super::Kernels;
 use crate::backend::Host;
-use crate::ops::math::tanh;
-use crate::ops::parallel::for_value_blocks;
+use crate::ops::math::sigmoid;
+use crate::ops::parallel::{for_value_block_pairs, for_value_blocks, vectorized};
 
-/// sqrt(2 / pi)
-const SLOPE: f32 = 0.797_884_6;
+/// 2 sqrt(2 / pi)
+const SLOPE: f32 = 1.595_769_1;
 const CUBIC: f32 = 0.044_715;
 
+/// How much of `x` GELU lets through: `(1 + tanh(u)) / 2 = sigmoid(2 u)`.
 #[inline(always)]
-fn gelu(x: f32) -> f32 {
-    0.5 * x * (1.0 + tanh(SLOPE * (x + CUBIC * x * x * x)))
+fn gelu_share(x: f32) -> f32 {
+    sigmoid(SLOPE * (x + CUBIC * x * x * x))
 }
 
+/// The derivative of GELU where it lets `share` through.
 #[inline(always)]
-fn gelu_derivative(x: f32) -> f32 {
-    let t = tanh(SLOPE * (x + CUBIC * x * x * x));
-    0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * SLOPE * (1.0 + 3.0 * CUBIC * x * x)
+fn gelu_derivative(x: f32, share: f32) -> f32 {
+    share + x * share * (1.0 - share) * SLOPE * (1.0 + 3.0 * CUBIC * x * x)
+}
+
+vectorized! {
+    fn forward(y: &mut [f32], gate: &[f32], up: &[f32]) {
+        for ((y, gate), up) in y.iter_mut().zip(gate).zip(up) {
+            *y = gate * gelu_share(*gate) * up;
+        }
+    }
+
+    fn backward(dgate: &mut [f32], dup: &mut [f32], dy: &[f32], gate: &[f32], up: &[f32]) {
+        let (outputs, inputs) = (dgate.iter_mut().zip(dup), gate.iter().zip(up).zip(dy));
+        for ((dgate, dup), ((gate, up), dy)) in outputs.zip(inputs) {
+            let share = gelu_share(*gate);
+            *dgate += dy * up * gelu_derivative(*gate, share);
+            *dup += dy * gate * share;
+        }
+    }
+
+    fn backward_dgate(dgate: &mut [f32], dy: &[f32], gate: &[f32], up: &[f32]) {
+        for (((dgate, gate), up), dy) in dgate.iter_mut().zip(gate).zip(up).zip(dy) {
+            *dgate += dy * up * gelu_derivative(*gate, gelu_share(*gate));
+        }
+    }
+
+    fn backward_dup(dup: &mut [f32], dy: &[f32], gate: &[f32]) {
+        for ((dup, gate), dy) in dup.iter_mut().zip(gate).zip(dy) {
+            *dup += dy * gate * gelu_share(*gate);
+        }
+    }
 }
 
 impl Kernels for Host {
     fn gated_gelu(&self, gate: &[f32], up: &[f32]) -> Vec<f32> {
         let mut y = vec![0.0; gate.len()];
-        for_value_blocks(&mut y, |first, y| {
-            let (gate, up) = (&gate[first..][..y.len()], &up[first..][..y.len()]);
-            for i in 0..y.len() {
-                y[i] = gelu(gate[i]) * up[i];
-            }
-        });
+        for_value_blocks(&mut y, |first, y| forward(y, &gate[first..], &up[first..]));
         y
     }
 
-    fn gated_gelu_dgate(&self, dgate: &mut [f32], dy: &[f32], gate: &[f32], up: &[f32]) {
-        for_value_blocks(dgate, |first, dgate| {
-            let n = dgate.len();
-            let (dy, gate, up) = (&dy[first..][..n], &gate[first..][..n], &up[first..][..n]);
-            for i in 0..n {
-                dgate[i] += dy[i] * up[i] * gelu_derivative(gate[i]);
+    fn gated_gelu_backward(
+        &self,
+        dgate: Option<&mut [f32]>,
+        dup: Option<&mut [f32]>,
+        dy: &[f32],
+        gate: &[f32],
+        up: &[f32],
+    ) {
+        match (dgate, dup) {
+            (Some(dgate), Some(dup)) => {
+                assert_eq!(dgate.len(), dup.len(), "gate and up are two variables");
+                for_value_block_pairs(dgate, dup, |first, dgate, dup| {
+                    backward(dgate, dup, &dy[first..], &gate[first..], &up[first..]);
+                });
             }
-        });
-    }
-
-    fn gated_gelu_dup(&self, dup: &mut [f32], dy: &[f32], gate: &[f32]) {
-        for_value_blocks(dup, |first, dup| {
-            let (dy, gate) = (&dy[first..][..dup.len()], &gate[first..][..dup.len()]);
-            for i in 0..dup.len() {
-                dup[i] += dy[i] * gelu(gate[i]);
-            }
-        });
+            (Some(dgate), None) => for_value_blocks(dgate, |first, dgate| {
+                backward_dgate(dgate, &dy[first..], &gate[first..], &up[first..]);
+            }),
+            (None, Some(dup)) => for_value_blocks(dup, |first, dup| {
+                backward_dup(dup, &dy[first..], &gate[first..]);
+            }),
+            (None, None) => {}
+        }
     }
 }

@@ -11,16 +11,15 @@ use crate::graph::{Graph, Var};
 pub trait Kernels: Device {
     /// `gelu(gate) * up`.
     fn gated_gelu(&self, gate: &Self::Slice, up: &Self::Slice) -> Self::Buffer;
-    /// `dgate += dy * up * gelu'(gate)`.
-    fn gated_gelu_dgate(
+    /// `dgate += dy * up * gelu'(gate)` and `dup += dy * gelu(gate)`, those that are asked for.
+    fn gated_gelu_backward(
         &self,
-        dgate: &mut Self::Slice,
+        dgate: Option<&mut Self::Slice>,
+        dup: Option<&mut Self::Slice>,
         dy: &Self::Slice,
         gate: &Self::Slice,
         up: &Self::Slice,
     );
-    /// `dup += dy * gelu(gate)`.
-    fn gated_gelu_dup(&self, dup: &mut Self::Slice, dy: &Self::Slice, gate: &Self::Slice);
 }
 
 /// Gated GELU with the tanh approximation, which Hugging Face calls `gelu_new` and uses for
@@ -37,13 +36,22 @@ pub fn gated_gelu<B: Backend>(graph: &mut Graph<B>, gate: &Var<B>, up: &Var<B>) 
         let (gate, up) = (gate.tensor().clone(), up.tensor().clone());
         move |gradients: &mut B::Gradients, dy: B::Buffer| {
             let (dy, gate, up) = (dy.as_ref(), B::slice(&gate), B::slice(&up));
-            if let Some(slot) = gate_slot {
-                B::add_gradient(gradients, &slot, |dgate| {
-                    device.gated_gelu_dgate(dgate, dy, gate, up);
-                });
-            }
-            if let Some(slot) = up_slot {
-                B::add_gradient(gradients, &slot, |dup| device.gated_gelu_dup(dup, dy, gate));
+            // Both gradients need the same exponentials, so they are computed together.
+            match (gate_slot, up_slot) {
+                (Some(gate_slot), Some(up_slot)) => {
+                    let mut dgate = B::take_gradient(gradients, &gate_slot);
+                    B::add_gradient(gradients, &up_slot, |dup| {
+                        device.gated_gelu_backward(Some(dgate.as_mut()), Some(dup), dy, gate, up);
+                    });
+                    B::put_gradient(gradients, &gate_slot, dgate);
+                }
+                (Some(slot), None) => B::add_gradient(gradients, &slot, |dgate| {
+                    device.gated_gelu_backward(Some(dgate), None, dy, gate, up);
+                }),
+                (None, Some(slot)) => B::add_gradient(gradients, &slot, |dup| {
+                    device.gated_gelu_backward(None, Some(dup), dy, gate, up);
+                }),
+                (None, None) => {}
             }
         }
     });

@@ -39,3 +39,14 @@ fn gradients_equal_finite_differences() {
         gated_gelu(g, &v[0], &v[1])
     });
 }
+
+#[test]
+fn a_frozen_side_leaves_the_other_gradient_as_it_is() {
+    let inputs = [leaf((5, 9), 5), leaf((5, 9), 6)];
+    let op = |g: &mut Graph<_>, v: &[Var<_>]| gated_gelu(g, &v[0], &v[1]);
+    let (_, both) = testing::run(&inputs, op);
+    let frozen = |i: usize| Var::constant(inputs[i].tensor().clone());
+    let (_, gate_only) = testing::run(&[inputs[0].clone(), frozen(1)], op);
+    let (_, up_only) = testing::run(&[frozen(0), inputs[1].clone()], op);
+    assert_eq!((&both[0], &both[1]), (&gate_only[0], &up_only[1]));
+}

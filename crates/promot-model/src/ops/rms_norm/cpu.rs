@@ -2,7 +2,7 @@
 
 use super::Kernels;
 use crate::backend::Host;
-use crate::ops::parallel::{for_row_blocks, sum_row_blocks};
+use crate::ops::parallel::{for_row_blocks, sum_row_blocks, vectorized};
 
 /// Partial sums a vector register's worth at a time, added up in a fixed order.
 const LANES: usize = 16;
@@ -26,17 +26,49 @@ fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt()
 }
 
+vectorized! {
+    fn norm_rows(y: &mut [f32], x: &[f32], w: &[f32], eps: f32) {
+        let width = w.len();
+        for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+            let scale = inverse_rms(x, eps);
+            for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
+                *y = x * scale * w;
+            }
+        }
+    }
+
+    fn norm_dx_rows(dx: &mut [f32], dy: &[f32], x: &[f32], w: &[f32], eps: f32) {
+        let width = w.len();
+        let mut scaled = vec![0.0; width];
+        let rows = dy.chunks_exact(width).zip(x.chunks_exact(width));
+        for (dx, (dy, x)) in dx.chunks_exact_mut(width).zip(rows) {
+            for ((scaled, dy), w) in scaled.iter_mut().zip(dy).zip(w) {
+                *scaled = dy * w;
+            }
+            let scale = inverse_rms(x, eps);
+            let along = dot(&scaled, x) * scale * scale * scale / width as f32;
+            for ((dx, scaled), x) in dx.iter_mut().zip(&scaled).zip(x) {
+                *dx += scaled * scale - x * along;
+            }
+        }
+    }
+
+    fn norm_dw_rows(dw: &mut [f32], dy: &[f32], x: &[f32], eps: f32) {
+        let width = dw.len();
+        for (dy, x) in dy.chunks_exact(width).zip(x.chunks_exact(width)) {
+            let scale = inverse_rms(x, eps);
+            for ((dw, dy), x) in dw.iter_mut().zip(dy).zip(x) {
+                *dw += dy * x * scale;
+            }
+        }
+    }
+}
+
 impl Kernels for Host {
     fn rms_norm(&self, x: &[f32], w: &[f32], width: usize, eps: f32) -> Vec<f32> {
         let mut y = vec![0.0; x.len()];
         for_row_blocks(&mut y, width, |first, y| {
-            let x = &x[first * width..][..y.len()];
-            for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                let scale = inverse_rms(x, eps);
-                for i in 0..width {
-                    y[i] = x[i] * scale * w[i];
-                }
-            }
+            norm_rows(y, &x[first * width..], w, eps);
         });
         y
     }
@@ -44,35 +76,15 @@ impl Kernels for Host {
     fn rms_norm_dx(&self, dx: &mut [f32], dy: &[f32], x: &[f32], w: &[f32], eps: f32) {
         let width = w.len();
         for_row_blocks(dx, width, |first, dx| {
-            let (dy, x) = (
-                &dy[first * width..][..dx.len()],
-                &x[first * width..][..dx.len()],
-            );
-            let mut scaled = vec![0.0; width];
-            let rows = dy.chunks_exact(width).zip(x.chunks_exact(width));
-            for (dx, (dy, x)) in dx.chunks_exact_mut(width).zip(rows) {
-                for i in 0..width {
-                    scaled[i] = dy[i] * w[i];
-                }
-                let scale = inverse_rms(x, eps);
-                let along = dot(&scaled, x) * scale * scale * scale / width as f32;
-                for i in 0..width {
-                    dx[i] += scaled[i] * scale - x[i] * along;
-                }
-            }
+            norm_dx_rows(dx, &dy[first * width..], &x[first * width..], w, eps);
         });
     }
 
     fn rms_norm_dw(&self, dw: &mut [f32], dy: &[f32], x: &[f32], eps: f32) {
         let width = dw.len();
         sum_row_blocks(dw, x.len() / width, |first, end, sum| {
-            for row in first..end {
-                let (dy, x) = (&dy[row * width..][..width], &x[row * width..][..width]);
-                let scale = inverse_rms(x, eps);
-                for i in 0..width {
-                    sum[i] += dy[i] * x[i] * scale;
-                }
-            }
+            let rows = first * width..end * width;
+            norm_dw_rows(sum, &dy[rows.clone()], &x[rows], eps);
         });
     }
 }
