@@ -1,0 +1,351 @@
+//! The only way to a [`Plan`]: resolves, checks and orders, and reports all problems at once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use petgraph::algo::{tarjan_scc, toposort};
+use petgraph::graph::{DiGraph, NodeIndex};
+use promot_core::{Digest, Digester, Seed};
+
+use super::key;
+use super::params::{BaseModel, EvalParams, MixParams, StageKind};
+use super::read::{Reader, Reference};
+use super::{Plan, Stage};
+use crate::builtin;
+use crate::diagnostic::{Diagnostics, Place};
+use crate::spec::{Fields, Node, Value};
+
+/// Checks a parsed file and makes a plan of it. Opens no device and reads no weights, apart from
+/// the digests of files it names; relative paths start from `directory`.
+///
+/// # Errors
+/// All problems of the file at once.
+pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
+    let mut diagnostics = Diagnostics::new();
+    let mut fields = Fields::of(root, "a pipeline", &mut diagnostics);
+    let version = fields.require("version", &mut diagnostics);
+    if let Some(node) = version
+        && !matches!(&node.value, Value::Scalar(scalar) if scalar.as_u64() == Some(1))
+    {
+        diagnostics.push(
+            node.place,
+            format!("`version`: expected 1, found {}", node.describe()),
+            None,
+        );
+    }
+    let name = fields.require("name", &mut diagnostics);
+    let name = name.and_then(|node| check_name(node.as_text(), node, &mut diagnostics));
+    let seed = Seed::new(fields.count("seed", 0..=u64::MAX, 0, &mut diagnostics));
+    let base = fields
+        .take("model")
+        .and_then(|node| base_model(node, directory, &mut diagnostics));
+    let has_model_key = root_has(root, "model");
+    let stages = fields.require("stages", &mut diagnostics);
+    fields.finish(&mut diagnostics);
+
+    let mut parsed: Vec<Parsed> = Vec::new();
+    if let Some(stages) = stages {
+        match &stages.value {
+            Value::Map(entries) if !entries.is_empty() => {
+                for (name, place, node) in entries {
+                    check_stage_name(name, *place, &mut diagnostics);
+                    let mut reader = Reader {
+                        diagnostics: &mut diagnostics,
+                        references: Vec::new(),
+                        directory,
+                        uses_base: None,
+                    };
+                    let kind = reader.stage(name, *place, node);
+                    let (references, uses_base) = (reader.references, reader.uses_base);
+                    if let Some(place) = uses_base.filter(|_| !has_model_key) {
+                        let hint = Some(
+                            "add `model: builtin:mini-t5`, or a directory, at the top".to_owned(),
+                        );
+                        let message = format!(
+                            "stage `{name}` starts from the base model, but no `model` is given"
+                        );
+                        diagnostics.push(place, message, hint);
+                    }
+                    parsed.push(Parsed {
+                        name: name.clone(),
+                        place: *place,
+                        kind,
+                        references,
+                    });
+                }
+            }
+            _ => {
+                let message = format!(
+                    "`stages`: expected at least one stage, found {}",
+                    stages.describe()
+                );
+                diagnostics.push(stages.place, message, None);
+            }
+        }
+    }
+    check_references(&parsed, &mut diagnostics);
+    check_uses(&mut parsed, &mut diagnostics);
+    let graph = link(&parsed);
+    check_cycles(&graph, &parsed, &mut diagnostics);
+    if !diagnostics.is_empty() {
+        return Err(diagnostics);
+    }
+
+    let order = toposort(&graph, None).expect("cycles were ruled out");
+    let mut keys: BTreeMap<NodeIndex, Digest> = BTreeMap::new();
+    let mut facts = BTreeMap::new();
+    for &index in &order {
+        let stage = &parsed[index.index()];
+        let mut inputs: Vec<NodeIndex> = graph
+            .neighbors_directed(index, petgraph::Direction::Incoming)
+            .collect();
+        inputs.sort();
+        let inputs: Vec<(&str, Digest)> = inputs
+            .iter()
+            .map(|input| (parsed[input.index()].name.as_str(), keys[input]))
+            .collect();
+        let kind = stage.kind.as_ref().expect("no problems were found");
+        let of_stage = key::facts(&stage.name, kind, &inputs, seed, base.as_ref());
+        keys.insert(index, key::key(&of_stage));
+        facts.insert(index, of_stage);
+    }
+    let graph = graph.map(
+        |index, &i| Stage {
+            name: parsed[i].name.clone(),
+            kind: parsed[i].kind.clone().expect("no problems were found"),
+            key: keys[&index],
+            facts: facts[&index].clone(),
+        },
+        |_, ()| (),
+    );
+    Ok(Plan {
+        name: name.expect("no problems were found"),
+        seed,
+        base,
+        graph,
+        order,
+    })
+}
+
+/// A stage as it was read; without a kind if that had problems.
+struct Parsed {
+    name: String,
+    place: Place,
+    kind: Option<StageKind>,
+    references: Vec<Reference>,
+}
+
+fn root_has(root: &Node, key: &str) -> bool {
+    matches!(&root.value, Value::Map(entries) if entries.iter().any(|(name, ..)| name == key))
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 64
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
+fn check_name(text: Option<&str>, node: &Node, diagnostics: &mut Diagnostics) -> Option<String> {
+    let plain = text.filter(|text| is_plain(text));
+    if plain.is_none() {
+        let message = format!(
+            "`name`: expected letters, digits, `_` and `-`, found {}",
+            node.describe()
+        );
+        diagnostics.push(node.place, message, None);
+    }
+    plain.map(str::to_owned)
+}
+
+fn check_stage_name(name: &str, place: Place, diagnostics: &mut Diagnostics) {
+    if name == "base" {
+        diagnostics.push(
+            place,
+            "`base` is the name of the pretrained model, not of a stage",
+            None,
+        );
+    } else if !is_plain(name) {
+        let message = format!("stage name `{name}`: expected letters, digits, `_` and `-`");
+        diagnostics.push(place, message, None);
+    }
+}
+
+fn base_model(node: &Node, directory: &Path, diagnostics: &mut Diagnostics) -> Option<BaseModel> {
+    let Some(text) = node.as_text() else {
+        let message = format!(
+            "`model`: expected a name or directory, found {}",
+            node.describe()
+        );
+        diagnostics.push(node.place, message, None);
+        return None;
+    };
+    if let Some(name) = text.strip_prefix("builtin:") {
+        let Some(model) = builtin::find(name) else {
+            diagnostics.unknown(node.place, "built-in model", name, &builtin::names());
+            return None;
+        };
+        return Some(BaseModel::Builtin {
+            name: name.to_owned(),
+            digest: model.digest(),
+        });
+    }
+    let path = directory.join(text);
+    let mut digester = Digester::new();
+    for file in ["config.json", "tokenizer.json"] {
+        match std::fs::read(path.join(file)) {
+            Ok(bytes) => digester = digester.field(file, bytes),
+            Err(error) => {
+                let message = format!("`model`: {}: {error}", path.join(file).display());
+                let hint = "expected a directory with config.json, model.safetensors and tokenizer.json, or builtin:mini-t5";
+                diagnostics.push(node.place, message, Some(hint.to_owned()));
+                return None;
+            }
+        }
+    }
+    let mut weights: Vec<_> = std::fs::read_dir(&path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "safetensors")
+        })
+        .collect();
+    weights.sort();
+    if weights.is_empty() {
+        let message = format!("`model`: {} holds no .safetensors file", path.display());
+        diagnostics.push(
+            node.place,
+            message,
+            Some("pickled weights are not read: convert them first".to_owned()),
+        );
+        return None;
+    }
+    for file in &weights {
+        match std::fs::read(file) {
+            Ok(bytes) => digester = digester.field("weights", bytes),
+            Err(error) => {
+                diagnostics.push(
+                    node.place,
+                    format!("`model`: {}: {error}", file.display()),
+                    None,
+                );
+                return None;
+            }
+        }
+    }
+    Some(BaseModel::Directory {
+        path,
+        digest: digester.finish(),
+    })
+}
+
+fn check_references(parsed: &[Parsed], diagnostics: &mut Diagnostics) {
+    let names: Vec<&str> = parsed.iter().map(|stage| stage.name.as_str()).collect();
+    for stage in parsed {
+        for reference in &stage.references {
+            let Some(found) = parsed.iter().find(|other| other.name == reference.name) else {
+                diagnostics.unknown(reference.place, "stage", &reference.name, &names);
+                continue;
+            };
+            if let Some(kind) = found
+                .kind
+                .as_ref()
+                .filter(|kind| !reference.wanted.accepts(kind))
+            {
+                let message = format!(
+                    "`{}` is a {} stage, expected {}",
+                    reference.name,
+                    kind.name(),
+                    reference.wanted.describe()
+                );
+                diagnostics.push(reference.place, message, None);
+            }
+        }
+    }
+}
+
+/// What single references cannot tell: prompts in a mix, targets of an evaluation.
+fn check_uses(parsed: &mut [Parsed], diagnostics: &mut Diagnostics) {
+    let mixes: Vec<String> = parsed
+        .iter()
+        .filter(|stage| matches!(stage.kind, Some(StageKind::Mix(MixParams { .. }))))
+        .map(|stage| stage.name.clone())
+        .collect();
+    for stage in parsed {
+        match &mut stage.kind {
+            Some(StageKind::ModelTune(params))
+                if params.prompt.is_some() && mixes.contains(&params.on) =>
+            {
+                let hint = Some("give each task of the mix its own `prompt`".to_owned());
+                let message = format!(
+                    "stage `{}`: a mix has the prompts, not the tuning stage",
+                    stage.name
+                );
+                diagnostics.push(stage.place, message, hint);
+            }
+            Some(StageKind::Eval(EvalParams {
+                models, targets, ..
+            })) => {
+                for model in models {
+                    // One prompt without a target's name is meant for the only target.
+                    for (target, _) in model
+                        .prompts
+                        .iter_mut()
+                        .filter(|(target, _)| target.is_empty())
+                    {
+                        match targets.as_slice() {
+                            [only] => target.clone_from(only),
+                            _ => {
+                                let hint = Some(
+                                    "for example `prompt: {rte: prompt_rte, enfr: prompt_enfr}`"
+                                        .to_owned(),
+                                );
+                                let message = format!(
+                                    "model `{}`: with {} targets, say which prompt is for which",
+                                    model.label,
+                                    targets.len()
+                                );
+                                diagnostics.push(stage.place, message, hint);
+                            }
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Edges from every stage to those that read it.
+fn link(parsed: &[Parsed]) -> DiGraph<usize, ()> {
+    let mut graph = DiGraph::new();
+    let nodes: Vec<NodeIndex> = (0..parsed.len()).map(|i| graph.add_node(i)).collect();
+    for (i, stage) in parsed.iter().enumerate() {
+        for reference in &stage.references {
+            if let Some(input) = parsed.iter().position(|other| other.name == reference.name) {
+                graph.update_edge(nodes[input], nodes[i], ());
+            }
+        }
+    }
+    graph
+}
+
+fn check_cycles(graph: &DiGraph<usize, ()>, parsed: &[Parsed], diagnostics: &mut Diagnostics) {
+    for mut component in tarjan_scc(graph) {
+        component.sort();
+        let is_cycle = component.len() > 1 || graph.contains_edge(component[0], component[0]);
+        if is_cycle {
+            let names: Vec<&str> = component
+                .iter()
+                .map(|i| parsed[i.index()].name.as_str())
+                .collect();
+            let first = &parsed[component[0].index()];
+            let message = format!("stages need each other in a circle: {}", names.join(", "));
+            diagnostics.push(first.place, message, None);
+        }
+    }
+}

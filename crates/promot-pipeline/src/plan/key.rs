@@ -1,0 +1,97 @@
+//! Content-addressed keys: what determines an artifact, and nothing else.
+
+use std::collections::BTreeMap;
+
+use promot_core::{Digest, Digester, Seed};
+use serde_json::Value;
+
+use super::params::{BaseModel, StageKind};
+
+/// Versions of the code that computes each kind of artifact: raised when results change.
+fn code_version(kind: &StageKind) -> u32 {
+    match kind {
+        StageKind::Data(_) | StageKind::Mix(_) => 1,
+        StageKind::Pretrain(_) | StageKind::PromptTune(_) | StageKind::ModelTune(_) => 1,
+        StageKind::Eval(_) => 1,
+    }
+}
+
+/// Everything that determines a stage's artifact, by path: parameters with defaults filled in, the
+/// keys of its inputs, the seed, the precision, the code's version.
+pub(super) fn facts(
+    name: &str,
+    kind: &StageKind,
+    inputs: &[(&str, Digest)],
+    seed: Seed,
+    base: Option<&BaseModel>,
+) -> BTreeMap<String, String> {
+    let params = match kind {
+        StageKind::Data(params) => serde_json::to_value(params),
+        StageKind::Mix(params) => serde_json::to_value(params),
+        StageKind::Pretrain(params) => serde_json::to_value(params),
+        StageKind::PromptTune(params) => serde_json::to_value(params),
+        StageKind::ModelTune(params) => serde_json::to_value(params),
+        StageKind::Eval(params) => serde_json::to_value(params),
+    };
+    let mut facts = BTreeMap::new();
+    flatten("", &params.expect("plain data serialises"), &mut facts);
+    for (input, key) in inputs {
+        facts.insert(format!("input {input}"), key.to_string());
+    }
+    facts.insert("stage".to_owned(), name.to_owned());
+    facts.insert("kind".to_owned(), kind.name().to_owned());
+    facts.insert("code version".to_owned(), code_version(kind).to_string());
+    // Rows and mixes are the same for every seed and model.
+    if !matches!(kind, StageKind::Data(_) | StageKind::Mix(_)) {
+        facts.insert("seed".to_owned(), seed.value().to_string());
+        facts.insert("precision".to_owned(), "f32".to_owned());
+        if let Some(BaseModel::Builtin { digest, .. } | BaseModel::Directory { digest, .. }) = base
+        {
+            facts.insert("model".to_owned(), digest.to_string());
+        }
+    }
+    facts
+}
+
+/// The digest of a stage's facts.
+pub(super) fn key(facts: &BTreeMap<String, String>) -> Digest {
+    facts
+        .iter()
+        .fold(Digester::new(), |digester, (path, value)| {
+            digester.field(path, value)
+        })
+        .finish()
+}
+
+/// Leaves of a JSON value by path. File paths are left out: content counts, not where it lies.
+fn flatten(path: &str, value: &Value, facts: &mut BTreeMap<String, String>) {
+    let below = |key: &str| {
+        if path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{path}.{key}")
+        }
+    };
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .for_each(|(key, value)| flatten(&below(key), value, facts)),
+        Value::Array(list) => match list.as_slice() {
+            [Value::String(_), Value::String(digest)] if digest.parse::<Digest>().is_ok() => {
+                facts.insert(path.to_owned(), digest.clone());
+            }
+            _ => {
+                facts.insert(below("length"), list.len().to_string());
+                for (i, value) in list.iter().enumerate() {
+                    flatten(&below(&i.to_string()), value, facts);
+                }
+            }
+        },
+        Value::String(text) => {
+            facts.insert(path.to_owned(), text.clone());
+        }
+        other => {
+            facts.insert(path.to_owned(), other.to_string());
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! From a parsed file to a plan that can be run: names resolved, types checked, keys computed.
+
+mod compile;
+mod key;
+mod params;
+mod read;
+mod why;
+
+pub use compile::compile;
+pub use params::{
+    BaseModel, DataParams, DataSource, EvalModel, EvalParams, EvalTask, MixParams, MixPart,
+    ModelSize, ModelTuneParams, OptimizerKind, PretrainParams, PromptTuneParams, StageKind,
+    TrainParams,
+};
+pub use why::{Staleness, staleness};
+
+use std::collections::BTreeMap;
+
+use petgraph::graph::{DiGraph, NodeIndex};
+use promot_core::{Digest, Seed};
+
+/// A pipeline that can be run: the only way to one is [`compile`].
+#[derive(Debug)]
+pub struct Plan {
+    /// The pipeline's name.
+    pub name: String,
+    /// The seed of every random stream.
+    pub seed: Seed,
+    /// The pretrained model, unless the pipeline makes its own.
+    pub base: Option<BaseModel>,
+    graph: DiGraph<Stage, ()>,
+    /// Stages in an order in which every stage comes after its inputs.
+    order: Vec<NodeIndex>,
+}
+
+/// One stage.
+#[derive(Debug)]
+pub struct Stage {
+    /// Its name in the file.
+    pub name: String,
+    /// What it does.
+    pub kind: StageKind,
+    /// Digest of everything that determines its artifact.
+    pub key: Digest,
+    /// What the key was computed from, by path: for telling why a stage has to run again.
+    pub facts: BTreeMap<String, String>,
+}
+
+impl Plan {
+    /// The stages, every one after its inputs.
+    pub fn stages(&self) -> impl ExactSizeIterator<Item = &Stage> {
+        self.order.iter().map(|&index| &self.graph[index])
+    }
+
+    /// The stage called `name`.
+    pub fn stage(&self, name: &str) -> Option<&Stage> {
+        self.stages().find(|stage| stage.name == name)
+    }
+
+    /// Names of the stages whose artifacts `name` reads, in the order of the file.
+    pub fn inputs(&self, name: &str) -> Vec<&str> {
+        let Some(index) = self
+            .graph
+            .node_indices()
+            .find(|&i| self.graph[i].name == name)
+        else {
+            return Vec::new();
+        };
+        let mut inputs: Vec<NodeIndex> = self
+            .graph
+            .neighbors_directed(index, petgraph::Direction::Incoming)
+            .collect();
+        inputs.sort();
+        inputs
+            .into_iter()
+            .map(|index| self.graph[index].name.as_str())
+            .collect()
+    }
+}

@@ -1,0 +1,264 @@
+//! What each kind of stage is told, with all defaults filled in and all names resolved.
+
+use std::path::PathBuf;
+
+use promot_core::Digest;
+use promot_data::source::{JsonlFiles, Source};
+use promot_model::optim::Decay;
+use serde::Serialize;
+
+/// The pretrained model that tuning starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BaseModel {
+    /// A model that is part of the program.
+    Builtin {
+        /// Its name.
+        name: String,
+        /// Digest of its files.
+        digest: Digest,
+    },
+    /// A directory with a Hugging Face checkpoint.
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Digest of its files.
+        digest: Digest,
+    },
+}
+
+/// What a stage does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StageKind {
+    /// Rows of a task.
+    Data(DataParams),
+    /// Several tasks, for multi-task tuning.
+    Mix(MixParams),
+    /// A model trained from scratch.
+    Pretrain(PretrainParams),
+    /// Stage 1 of ProMoT: a soft prompt, with the model frozen.
+    PromptTune(PromptTuneParams),
+    /// Stage 2 of ProMoT with a prompt, standard fine-tuning without.
+    ModelTune(ModelTuneParams),
+    /// Models measured on tasks.
+    Eval(EvalParams),
+}
+
+impl StageKind {
+    /// The name in the file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Data(_) => "data",
+            Self::Mix(_) => "mix",
+            Self::Pretrain(_) => "pretrain",
+            Self::PromptTune(_) => "prompt_tune",
+            Self::ModelTune(_) => "model_tune",
+            Self::Eval(_) => "eval",
+        }
+    }
+}
+
+/// Where rows come from, with digests of the files' content.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataSource {
+    /// The mini world.
+    Mini,
+    /// JSON Lines files: for each split the path and the content's digest.
+    Jsonl {
+        /// Rows to train on.
+        train: Option<(PathBuf, Digest)>,
+        /// Validation rows.
+        validation: Option<(PathBuf, Digest)>,
+        /// Test rows.
+        test: Option<(PathBuf, Digest)>,
+    },
+}
+
+impl DataSource {
+    /// The same as `promot-data` names it.
+    pub fn source(&self) -> Source {
+        let path = |file: &Option<(PathBuf, Digest)>| file.as_ref().map(|(path, _)| path.clone());
+        match self {
+            Self::Mini => Source::Mini,
+            Self::Jsonl {
+                train,
+                validation,
+                test,
+            } => Source::Jsonl(JsonlFiles {
+                train: path(train),
+                validation: path(validation),
+                test: path(test),
+            }),
+        }
+    }
+}
+
+/// Rows of a task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DataParams {
+    /// The task's name.
+    pub task: String,
+    /// Where its rows come from.
+    pub source: DataSource,
+    /// At most so many training rows.
+    pub train_rows: Option<usize>,
+    /// Training rows held back for choosing checkpoints; never trained on, never evaluated on.
+    pub dev_rows: usize,
+}
+
+/// One task of a mix.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MixPart {
+    /// The data stage.
+    pub data: String,
+    /// The prompt stage whose prompt precedes this task's rows.
+    pub prompt: Option<String>,
+    /// Its share of a batch.
+    pub weight: f64,
+}
+
+/// Several tasks.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MixParams {
+    /// The tasks.
+    pub parts: Vec<MixPart>,
+}
+
+/// Which optimizer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimizerKind {
+    /// Adafactor as T5X computes it.
+    Adafactor,
+    /// Adam with decoupled weight decay.
+    Adamw,
+}
+
+/// How to train: what all training stages have in common.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrainParams {
+    /// Optimizer steps.
+    pub steps: u64,
+    /// A checkpoint is measured every so many steps.
+    pub checkpoint_every: u64,
+    /// Rows in a batch.
+    pub batch_size: usize,
+    /// Parts a batch is computed in.
+    pub micro_batches: usize,
+    /// The optimizer.
+    pub optimizer: OptimizerKind,
+    /// Adafactor only: multiply the learning rate by each parameter's root mean square.
+    pub scale_by_parameter: bool,
+    /// AdamW only: decoupled weight decay.
+    pub weight_decay: f64,
+    /// The highest learning rate.
+    pub learning_rate: f64,
+    /// Steps over which it rises.
+    pub warmup: u64,
+    /// What it does then.
+    pub decay: Decay,
+    /// The largest gradient norm, if limited.
+    pub max_gradient_norm: Option<f64>,
+    /// Label smoothing.
+    pub label_smoothing: f64,
+    /// Dropout.
+    pub dropout: f64,
+    /// Worked examples before each training row.
+    pub shots: usize,
+    /// Longer inputs are cut.
+    pub max_input_tokens: Option<usize>,
+}
+
+/// Sizes of a model made from scratch: a T5 v1.1 (gated GELU, untied).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModelSize {
+    /// Width of the residual stream.
+    pub d_model: usize,
+    /// Width of a head.
+    pub d_kv: usize,
+    /// Width of the feed-forward layer.
+    pub d_ff: usize,
+    /// Encoder layers.
+    pub num_layers: usize,
+    /// Decoder layers.
+    pub num_decoder_layers: usize,
+    /// Heads.
+    pub num_heads: usize,
+}
+
+/// A model trained from scratch on the mini world's pretraining stream.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PretrainParams {
+    /// The model's sizes.
+    pub size: ModelSize,
+    /// How to train.
+    pub train: TrainParams,
+}
+
+/// Stage 1 of ProMoT.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PromptTuneParams {
+    /// The data stage.
+    pub on: String,
+    /// The stage whose model is frozen; the base model if none.
+    pub from: Option<String>,
+    /// Rows of the prompt (P).
+    pub length: usize,
+    /// Whether the prompt starts from sampled vocabulary rows rather than uniform noise.
+    pub init_from_vocabulary: bool,
+    /// How to train.
+    pub train: TrainParams,
+}
+
+/// Stage 2 of ProMoT, or standard fine-tuning.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModelTuneParams {
+    /// The data or mix stage.
+    pub on: String,
+    /// The stage whose model is tuned; the base model if none.
+    pub from: Option<String>,
+    /// The stage whose prompt precedes every row, frozen. A mix says so for each task itself.
+    pub prompt: Option<String>,
+    /// How to train.
+    pub train: TrainParams,
+}
+
+/// A column of the table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EvalModel {
+    /// The name in the table.
+    pub label: String,
+    /// The stage whose model it is; the base model if none.
+    pub model: Option<String>,
+    /// For each target (by data stage) the stage whose prompt it is evaluated with.
+    pub prompts: Vec<(String, String)>,
+}
+
+/// A row of the table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EvalTask {
+    /// The task's name.
+    pub task: String,
+    /// Where its rows come from.
+    pub source: DataSource,
+}
+
+/// Models measured on tasks.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EvalParams {
+    /// The columns.
+    pub models: Vec<EvalModel>,
+    /// The tuned tasks (data stages), measured 0-shot, with each model's own prompt if it has one.
+    pub targets: Vec<String>,
+    /// The tasks nobody tuned for, measured with worked examples and without prompts.
+    pub tasks: Vec<EvalTask>,
+    /// Numbers of worked examples.
+    pub shots: Vec<usize>,
+    /// At most so many rows of each task.
+    pub rows: usize,
+    /// Beam width.
+    pub beams: usize,
+    /// Tokens of an answer at most.
+    pub max_new_tokens: usize,
+}

@@ -1,0 +1,65 @@
+//! Models with their tokenizers, from wherever they are.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use promot_data::tokenizer::Tokenizer;
+use promot_model::arch::T5;
+use promot_model::backend::Host;
+use promot_model::checkpoint::{load_model, load_model_from_bytes};
+
+use super::error::RunError;
+use crate::builtin;
+use crate::plan::BaseModel;
+
+/// A model and the tokenizer it was trained with.
+#[derive(Clone)]
+pub struct LoadedModel {
+    /// The model.
+    pub model: T5<Host>,
+    /// Its tokenizer.
+    pub tokenizer: Arc<Tokenizer>,
+}
+
+impl LoadedModel {
+    /// The model in a directory with `config.json`, weights and `tokenizer.json`.
+    ///
+    /// # Errors
+    /// If a file is missing or damaged, or the tokenizer has more tokens than the model.
+    pub fn from_directory(directory: &Path) -> Result<Self, RunError> {
+        let model = load_model(&Host::new(), directory)?;
+        Self::new(
+            model,
+            Tokenizer::from_file(&directory.join("tokenizer.json"))?,
+        )
+    }
+
+    fn new(model: T5<Host>, tokenizer: Tokenizer) -> Result<Self, RunError> {
+        let (tokens, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
+        if tokens > rows {
+            return Err(RunError::mismatch(
+                format!("the tokenizer has {tokens} tokens, the model only {rows} embeddings"),
+                "tokenizer.json must be the one that the model was trained with",
+            ));
+        }
+        Ok(Self {
+            model,
+            tokenizer: Arc::new(tokenizer),
+        })
+    }
+}
+
+/// The pretrained model of a plan.
+///
+/// # Errors
+/// As [`LoadedModel::from_directory`].
+pub fn load_base(base: &BaseModel) -> Result<LoadedModel, RunError> {
+    match base {
+        BaseModel::Builtin { name, .. } => {
+            let files = builtin::find(name).expect("checked when compiled");
+            let model = load_model_from_bytes(&Host::new(), files.config, files.weights)?;
+            LoadedModel::new(model, Tokenizer::from_bytes(files.tokenizer)?)
+        }
+        BaseModel::Directory { path, .. } => LoadedModel::from_directory(path),
+    }
+}

@@ -1,0 +1,127 @@
+//! Runs a plan: stage by stage, each artifact into the store, progress as events.
+
+mod error;
+mod loaded;
+mod store;
+
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use promot_core::{Event, EventSink, StopFlag};
+
+pub use error::RunError;
+pub use loaded::{LoadedModel, load_base};
+pub use store::{StageDirectory, Store};
+
+use crate::plan::{Plan, Stage, StageKind};
+use crate::stages;
+
+/// What every stage may use.
+pub struct Context<'a> {
+    /// The plan that is run.
+    pub plan: &'a Plan,
+    /// Where artifacts are.
+    pub store: &'a Store,
+    /// Takes progress events.
+    pub events: &'a dyn EventSink,
+    /// Asks to stop.
+    pub stop: &'a StopFlag,
+}
+
+impl Context<'_> {
+    /// The finished artifact of the stage called `name`.
+    ///
+    /// # Panics
+    /// If the plan has no such stage, which compiling has ruled out.
+    pub fn artifact(&self, name: &str) -> (&Stage, std::path::PathBuf) {
+        let stage = self.plan.stage(name).expect("names were resolved");
+        (stage, self.store.stage(stage).artifact())
+    }
+}
+
+/// Which stages to run.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Only these and what they need; all if empty.
+    pub only: Vec<String>,
+    /// Run these again although their artifacts are stored.
+    pub force: Vec<String>,
+}
+
+impl Selection {
+    /// The stages to bring up to date, in order.
+    pub fn stages<'p>(&self, plan: &'p Plan) -> Vec<&'p Stage> {
+        if self.only.is_empty() {
+            return plan.stages().collect();
+        }
+        let mut wanted: Vec<&str> = self.only.iter().map(String::as_str).collect();
+        let mut next = 0;
+        while next < wanted.len() {
+            for input in plan.inputs(wanted[next]) {
+                if !wanted.contains(&input) {
+                    wanted.push(plan.stage(input).expect("an input").name.as_str());
+                }
+            }
+            next += 1;
+        }
+        plan.stages()
+            .filter(|stage| wanted.contains(&stage.name.as_str()))
+            .collect()
+    }
+}
+
+/// Brings the selected stages up to date.
+///
+/// # Errors
+/// The first stage that fails; what is finished stays in the store.
+pub fn run(context: &Context<'_>, selection: &Selection) -> Result<(), RunError> {
+    for stage in selection.stages(context.plan) {
+        let directory = context.store.stage(stage);
+        let _lock = directory.lock()?;
+        if selection.force.contains(&stage.name) {
+            directory.remove()?;
+        }
+        if directory.is_finished() {
+            context.store.remember(context.plan, stage)?;
+            context.events.emit(Event::StageCached {
+                stage: stage.name.clone(),
+            });
+            continue;
+        }
+        if context.stop.is_requested() {
+            return Err(RunError::Interrupted {
+                stage: stage.name.clone(),
+            });
+        }
+        let started = Instant::now();
+        directory.prepare()?;
+        let outcome = match &stage.kind {
+            StageKind::Data(params) => stages::data::run(params, stage, &directory, context),
+            StageKind::Mix(params) => stages::mix::run(params, stage, &directory, context),
+            StageKind::Pretrain(params) => {
+                stages::pretrain::run(params, stage, &directory, context)
+            }
+            StageKind::PromptTune(params) => {
+                stages::prompt_tune::run(params, stage, &directory, context)
+            }
+            StageKind::ModelTune(params) => {
+                stages::model_tune::run(params, stage, &directory, context)
+            }
+            StageKind::Eval(params) => stages::eval::run(params, stage, &directory, context),
+        };
+        outcome.map_err(|error| error.in_stage(&stage.name))?;
+        directory.finish(stage)?;
+        context.store.remember(context.plan, stage)?;
+        context.events.emit(Event::StageFinished {
+            stage: stage.name.clone(),
+            seconds: started.elapsed().as_secs_f64(),
+        });
+    }
+    Ok(())
+}
+
+/// Makes a directory and everything above it.
+pub(crate) fn make_directory(path: &Path) -> Result<(), RunError> {
+    fs::create_dir_all(path).map_err(|error| RunError::io(path, error))
+}

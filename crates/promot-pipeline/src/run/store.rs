@@ -1,0 +1,158 @@
+//! The content-addressed store: a directory for each key, finished when its manifest is there.
+//!
+//! ```text
+//! store/stages/<kind>-<key>/lock        held while a run works here
+//!                          /work/       what an interrupted run goes on from
+//!                          /artifact/   the result
+//!                          /manifest.json   written last: the artifact is whole
+//! store/last/<pipeline>/<stage>.json    what the stage's last run was computed from
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use promot_core::write_atomically;
+
+use super::error::RunError;
+use super::make_directory;
+use crate::plan::{Plan, Stage};
+
+/// A store of artifacts.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// The place of one stage's artifact.
+#[derive(Clone, Debug)]
+pub struct StageDirectory {
+    path: PathBuf,
+}
+
+impl Store {
+    /// The store in directory `root`, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The store's directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The place of a stage's artifact.
+    pub fn stage(&self, stage: &Stage) -> StageDirectory {
+        let name = format!("{}-{}", stage.kind.name(), stage.key.short());
+        StageDirectory {
+            path: self.root.join("stages").join(name),
+        }
+    }
+
+    /// What the last finished run of this stage was computed from.
+    pub fn last_facts(&self, plan: &Plan, stage: &Stage) -> Option<BTreeMap<String, String>> {
+        let bytes = fs::read(self.last_path(plan, stage)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Notes what this run of a stage was computed from.
+    pub(super) fn remember(&self, plan: &Plan, stage: &Stage) -> Result<(), RunError> {
+        if self.last_facts(plan, stage).as_ref() == Some(&stage.facts) {
+            return Ok(());
+        }
+        let path = self.last_path(plan, stage);
+        make_directory(path.parent().expect("a file in a directory"))?;
+        let json = serde_json::to_vec_pretty(&stage.facts).expect("plain data serialises");
+        write_atomically(&path, &json).map_err(|error| RunError::io(&path, error))
+    }
+
+    fn last_path(&self, plan: &Plan, stage: &Stage) -> PathBuf {
+        self.root
+            .join("last")
+            .join(&plan.name)
+            .join(format!("{}.json", stage.name))
+    }
+}
+
+impl StageDirectory {
+    /// Where the result is, once finished.
+    pub fn artifact(&self) -> PathBuf {
+        self.path.join("artifact")
+    }
+
+    /// Where an interrupted run left what it goes on from.
+    pub fn work(&self) -> PathBuf {
+        self.path.join("work")
+    }
+
+    fn manifest(&self) -> PathBuf {
+        self.path.join("manifest.json")
+    }
+
+    /// Whether the artifact is whole.
+    pub fn is_finished(&self) -> bool {
+        self.manifest().exists()
+    }
+
+    /// Keeps other runs out until the lock is dropped; a kill drops it, too.
+    pub(super) fn lock(&self) -> Result<File, RunError> {
+        make_directory(&self.path)?;
+        let path = self.path.join("lock");
+        let file = File::create(&path).map_err(|error| RunError::io(&path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(RunError::Locked {
+                path: self.path.clone(),
+            }),
+            Err(TryLockError::Error(error)) => Err(RunError::io(&path, error)),
+        }
+    }
+
+    /// Removes everything but the lock.
+    pub(super) fn remove(&self) -> Result<(), RunError> {
+        let removed = |path: &Path, result: std::io::Result<()>| match result {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(RunError::io(path, error))
+            }
+            _ => Ok(()),
+        };
+        // The manifest first: without it nothing else counts as finished.
+        let manifest = self.manifest();
+        removed(&manifest, fs::remove_file(&manifest))?;
+        for path in [self.artifact(), self.work()] {
+            removed(&path, fs::remove_dir_all(&path))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the directories; a half-written artifact of an interrupted run is written again.
+    pub(super) fn prepare(&self) -> Result<(), RunError> {
+        let artifact = self.artifact();
+        if artifact.exists() {
+            fs::remove_dir_all(&artifact).map_err(|error| RunError::io(&artifact, error))?;
+        }
+        make_directory(&artifact)?;
+        make_directory(&self.work())
+    }
+
+    /// Declares the artifact whole, and removes what was only needed to go on.
+    pub(super) fn finish(&self, stage: &Stage) -> Result<(), RunError> {
+        let manifest = serde_json::json!({
+            "stage": stage.name,
+            "kind": stage.kind.name(),
+            "key": stage.key,
+            "computed_from": stage.facts,
+        });
+        let json = serde_json::to_vec_pretty(&manifest).expect("plain data serialises");
+        let path = self.manifest();
+        write_atomically(&path, &json).map_err(|error| RunError::io(&path, error))?;
+        let work = self.work();
+        fs::remove_dir_all(&work).map_err(|error| RunError::io(&work, error))
+    }
+
+    /// Writes a file of the artifact.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
+        let path = self.artifact().join(name);
+        write_atomically(&path, bytes).map_err(|error| RunError::io(&path, error))
+    }
+}

@@ -1,0 +1,146 @@
+//! YAML with places. `marked-yaml` reads the structure, since `serde_yaml` keeps no positions of
+//! values; what a plain scalar means (number, truth value, text) is decided by `serde_yaml`.
+
+use marked_yaml::types::{MarkedScalarNode, Node as Marked, Span};
+use marked_yaml::{LoadError, LoaderOptions, parse_yaml_with_options};
+
+use crate::diagnostic::Place;
+
+/// A value and its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Where it starts.
+    pub place: Place,
+    /// What it is.
+    pub value: Value,
+}
+
+/// A YAML value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Null, a truth value, a number or a text.
+    Scalar(serde_yaml::Value),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping in the order of the text: key, place of the key, value.
+    Map(Vec<(String, Place, Node)>),
+}
+
+impl Node {
+    /// What kind of value this is, with the value where it is short.
+    pub fn describe(&self) -> String {
+        match &self.value {
+            Value::Scalar(serde_yaml::Value::Null) => "nothing".to_owned(),
+            Value::Scalar(serde_yaml::Value::String(text)) => format!("text `{text}`"),
+            Value::Scalar(serde_yaml::Value::Bool(value)) => format!("`{value}`"),
+            Value::Scalar(serde_yaml::Value::Number(number)) => format!("number {number}"),
+            Value::Scalar(_) => "a tagged value".to_owned(),
+            Value::List(_) => "a list".to_owned(),
+            Value::Map(_) => "a mapping".to_owned(),
+        }
+    }
+
+    /// The text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(scalar) => scalar.as_str(),
+            _ => None,
+        }
+    }
+}
+
+/// Parses a text whose top is a mapping.
+pub(super) fn parse(source: usize, text: &str) -> Result<Node, (Place, String)> {
+    let start = Place {
+        source,
+        line: 1,
+        column: 1,
+    };
+    let options = LoaderOptions::default().error_on_duplicate_keys(true);
+    match parse_yaml_with_options(source, text, options) {
+        Ok(marked) => Ok(convert(source, &marked)),
+        Err(error) => Err(describe_error(start, &error)),
+    }
+}
+
+fn describe_error(start: Place, error: &LoadError) -> (Place, String) {
+    let at = |marker: &marked_yaml::Marker| Place {
+        source: start.source,
+        line: marker.line(),
+        column: marker.column(),
+    };
+    match error {
+        LoadError::TopLevelMustBeMapping(marker) => (
+            at(marker),
+            "expected a mapping with `version`, `name` and `stages`".to_owned(),
+        ),
+        LoadError::UnexpectedAnchor(marker) => (
+            at(marker),
+            "anchors and aliases are not supported".to_owned(),
+        ),
+        LoadError::MappingKeyMustBeScalar(marker) => {
+            (at(marker), "a key must be a plain word".to_owned())
+        }
+        LoadError::UnexpectedTag(marker) => (at(marker), "tags are not supported".to_owned()),
+        LoadError::ScanError(marker, error) => (at(marker), format!("not YAML: {error}")),
+        LoadError::DuplicateKey(inner) => {
+            let key = inner.key.as_str();
+            (
+                place(start.source, inner.key.span()),
+                format!("key `{key}` stands twice"),
+            )
+        }
+        other => (start, format!("not YAML: {other}")),
+    }
+}
+
+fn place(source: usize, span: &Span) -> Place {
+    let (line, column) = span
+        .start()
+        .map_or((1, 1), |marker| (marker.line(), marker.column()));
+    Place {
+        source,
+        line,
+        column,
+    }
+}
+
+fn convert(source: usize, marked: &Marked) -> Node {
+    let value = match marked {
+        Marked::Scalar(scalar) => Value::Scalar(scalar_value(scalar)),
+        Marked::Sequence(list) => {
+            Value::List(list.iter().map(|node| convert(source, node)).collect())
+        }
+        Marked::Mapping(map) => {
+            let entry = |(key, node): (&MarkedScalarNode, &Marked)| {
+                (
+                    key.as_str().to_owned(),
+                    place(source, key.span()),
+                    convert(source, node),
+                )
+            };
+            Value::Map(map.iter().map(entry).collect())
+        }
+    };
+    Node {
+        place: place(source, marked.span()),
+        value,
+    }
+}
+
+/// A quoted scalar is text whatever it looks like.
+fn scalar_value(scalar: &MarkedScalarNode) -> serde_yaml::Value {
+    let text = || serde_yaml::Value::String(scalar.as_str().to_owned());
+    if !scalar.may_coerce() {
+        return text();
+    }
+    match serde_yaml::from_str(scalar.as_str()) {
+        Ok(
+            value @ (serde_yaml::Value::Null
+            | serde_yaml::Value::Bool(_)
+            | serde_yaml::Value::Number(_)),
+        ) => value,
+        // A plain text such as `builtin:mini-t5`, or what looks like a mapping out of context.
+        _ => text(),
+    }
+}

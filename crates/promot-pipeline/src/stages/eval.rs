@@ -1,0 +1,248 @@
+//! `eval`: models measured on the tuned tasks and on tasks nobody tuned for (paper section 5).
+
+use std::fs;
+
+use promot_core::{Event, Example, MetricRecord};
+use promot_data::fewshot::FewShot;
+use promot_data::source::{Source, load};
+use promot_data::split::Split;
+use promot_data::task::{AnswerFormat, Task};
+use promot_model::backend::Host;
+use promot_model::generate::GenerateOptions;
+use promot_model::graph::Var;
+use serde::{Deserialize, Serialize};
+
+use super::measure::{answers, judge};
+use super::rows::{evaluation_rows, shots_seed, task};
+use super::training::{prompt_of, starting_model};
+use crate::plan::{EvalModel, EvalParams, Stage, StageKind};
+use crate::report::{Cell, SampleOutput, TableData};
+use crate::run::{Context, LoadedModel, RunError, StageDirectory, make_directory};
+
+/// Outputs kept of every cell, to be looked at.
+const SAMPLES: usize = 3;
+
+/// One task with one number of worked examples.
+struct Measured {
+    task: &'static dyn Task,
+    source: Source,
+    shots: usize,
+    /// For targets the data stage, by which prompts are found.
+    target: Option<String>,
+}
+
+/// What an interrupted run keeps of a finished cell.
+#[derive(Serialize, Deserialize)]
+struct Finished {
+    cell: Cell,
+}
+
+pub(crate) fn run(
+    params: &EvalParams,
+    stage: &Stage,
+    directory: &StageDirectory,
+    context: &Context<'_>,
+) -> Result<(), RunError> {
+    let measured = measured(params, context);
+    let total = (params.models.len() * measured.len()) as u64;
+    context.events.emit(Event::StageStarted {
+        stage: stage.name.clone(),
+        total,
+    });
+    let formats = target_labels(&measured);
+    let mut cells = Vec::new();
+    for (column, model) in params.models.iter().enumerate() {
+        let mut loaded: Option<LoadedModel> = None;
+        for (row, what) in measured.iter().enumerate() {
+            let file = directory.work().join(format!("cell-{column}-{row}.json"));
+            let cell = match read_cell(&file) {
+                Some(cell) => cell,
+                None => {
+                    if loaded.is_none() {
+                        loaded = Some(starting_model(model.model.as_deref(), context)?);
+                    }
+                    let loaded = loaded.as_ref().expect("just loaded");
+                    let cell = measure(params, stage, model, loaded, what, &formats, context)?;
+                    make_directory(&directory.work())?;
+                    let json = serde_json::to_vec(&Finished { cell: cell.clone() });
+                    let json = json.expect("plain data serialises");
+                    promot_core::write_atomically(&file, &json)
+                        .map_err(|error| RunError::io(&file, error))?;
+                    cell
+                }
+            };
+            cells.push(cell);
+            context.events.emit(Event::Evaluated {
+                stage: stage.name.clone(),
+                done: cells.len() as u64,
+                total,
+                what: format!(
+                    "{}, {}, {}-shot",
+                    model.label,
+                    what.task.title(),
+                    what.shots
+                ),
+            });
+        }
+    }
+    let table = TableData {
+        models: params
+            .models
+            .iter()
+            .map(|model| model.label.clone())
+            .collect(),
+        cells,
+    };
+    let json = serde_json::to_vec_pretty(&table).expect("plain data serialises");
+    directory.write("table.json", &json)
+}
+
+fn read_cell(file: &std::path::Path) -> Option<Cell> {
+    serde_json::from_slice::<Finished>(&fs::read(file).ok()?)
+        .ok()
+        .map(|finished| finished.cell)
+}
+
+/// Targets without worked examples, then every task with each number of them.
+fn measured(params: &EvalParams, context: &Context<'_>) -> Vec<Measured> {
+    let mut measured = Vec::new();
+    for target in &params.targets {
+        let StageKind::Data(data) = &context.artifact(target).0.kind else {
+            unreachable!("types were checked");
+        };
+        let source = data.source.source();
+        measured.push(Measured {
+            task: task(&data.task),
+            source,
+            shots: 0,
+            target: Some(target.clone()),
+        });
+    }
+    for &shots in &params.shots {
+        for evaluated in &params.tasks {
+            let source = evaluated.source.source();
+            measured.push(Measured {
+                task: task(&evaluated.task),
+                source,
+                shots,
+                target: None,
+            });
+        }
+    }
+    measured
+}
+
+/// The words that targets are answered with.
+fn target_labels(measured: &[Measured]) -> Vec<&'static str> {
+    let mut words = Vec::new();
+    for what in measured.iter().filter(|what| what.target.is_some()) {
+        if let AnswerFormat::Labels(labels) = what.task.answer_format() {
+            words.extend(labels);
+        }
+    }
+    words
+}
+
+fn measure(
+    params: &EvalParams,
+    stage: &Stage,
+    model: &EvalModel,
+    loaded: &LoadedModel,
+    what: &Measured,
+    formats: &[&'static str],
+    context: &Context<'_>,
+) -> Result<Cell, RunError> {
+    let rows = evaluation_rows(what.task, &what.source, params.rows)?;
+    // Only few-shot prompts need training rows.
+    let pool = match what.shots {
+        0 => Vec::new(),
+        _ => load(what.task, &what.source, Split::Train, None)?,
+    };
+    let seed = shots_seed(context.plan.seed);
+    let few = FewShot::new(what.task, &pool, what.shots, seed).map_err(|error| {
+        RunError::mismatch(error.to_string(), "give the task more training rows")
+    })?;
+    let examples: Result<Vec<Example>, _> = rows.iter().map(|row| few.example(row, 0)).collect();
+    let examples = examples
+        .map_err(|error| RunError::mismatch(error.to_string(), "mend the row or leave it out"))?;
+
+    // The prompt is attached where the task is the tuned one, and dropped everywhere else.
+    let named = what.target.as_ref().and_then(|target| {
+        model
+            .prompts
+            .iter()
+            .find(|(of, _)| of == target)
+            .map(|(_, prompt)| prompt)
+    });
+    let prompt: Option<Var<Host>> = match named {
+        Some(name) => {
+            let prompt = prompt_of(name, loaded, context)?;
+            Some(Var::constant(prompt.to_tensor(loaded.model.device())))
+        }
+        None => None,
+    };
+    let options = GenerateOptions {
+        max_new_tokens: params.max_new_tokens,
+        beams: params.beams,
+        ..GenerateOptions::default()
+    };
+    let (outputs, cut) = answers(
+        &loaded.model,
+        &loaded.tokenizer,
+        what.task,
+        &examples,
+        prompt.as_ref(),
+        &options,
+        context.stop,
+    )
+    .ok_or_else(|| RunError::Interrupted {
+        stage: stage.name.clone(),
+    })?;
+    if cut > 0 {
+        context.events.emit(Event::Warning {
+            stage: stage.name.clone(),
+            message: format!(
+                "{}: {cut} inputs were cut to the length limit",
+                what.task.title()
+            ),
+        });
+    }
+    let score = judge(what.task, &examples, &outputs)?;
+    Ok(Cell {
+        model: model.label.clone(),
+        is_target: what.target.is_some(),
+        with_prompt: prompt.is_some(),
+        record: MetricRecord {
+            task: what.task.name().to_owned(),
+            metric: what.task.metric(),
+            value: score.value,
+            margin: score.margin,
+            samples: score.samples,
+            shots: what.shots,
+            format_share: format_share(what, formats, &outputs),
+        },
+        samples: examples
+            .into_iter()
+            .zip(outputs)
+            .take(SAMPLES)
+            .map(|(example, output)| SampleOutput {
+                input: example.input,
+                target: example.target,
+                output,
+            })
+            .collect(),
+    })
+}
+
+/// The share of answers that begin with one of the target's labels, where the task has a format of
+/// its own.
+fn format_share(what: &Measured, formats: &[&str], outputs: &[String]) -> Option<f64> {
+    if formats.is_empty() || what.task.answer_format() != AnswerFormat::Text {
+        return None;
+    }
+    let foreign = outputs.iter().filter(|output| {
+        let first = output.split_whitespace().next().unwrap_or("");
+        formats.contains(&first.trim_matches(|c: char| !c.is_alphanumeric()))
+    });
+    Some(100.0 * foreign.count() as f64 / outputs.len() as f64)
+}

@@ -1,0 +1,62 @@
+//! `pretrain`: a small T5 from scratch on the mini world's text.
+
+use std::sync::Arc;
+
+use promot_data::tokenizer::train_mini;
+use promot_data::training::PretrainBatches;
+use promot_model::arch::{T5, T5Config};
+use promot_model::backend::Host;
+use promot_model::checkpoint::SavePrecision;
+use promot_model::train::Tune;
+
+use super::training::{train_with, write_model};
+use crate::plan::{ModelSize, PretrainParams, Stage};
+use crate::run::{Context, LoadedModel, RunError, StageDirectory};
+
+pub(crate) fn run(
+    params: &PretrainParams,
+    stage: &Stage,
+    directory: &StageDirectory,
+    context: &Context<'_>,
+) -> Result<(), RunError> {
+    let tokenizer = train_mini().map_err(|error| {
+        RunError::mismatch(error.to_string(), "this is a defect of the program")
+    })?;
+    let config = config(&params.size, tokenizer.vocab_size())?;
+    let seed = context.plan.seed.child(&stage.name, "model");
+    let model = LoadedModel {
+        model: T5::new(&Host::new(), config, false, seed),
+        tokenizer: Arc::new(tokenizer),
+    };
+    let seed = context.plan.seed.child(&stage.name, "training");
+    let batches = PretrainBatches::new(model.tokenizer.clone(), params.train.batch_size, seed);
+    let trained = train_with(
+        stage,
+        &params.train,
+        Tune::Model,
+        &model,
+        &[],
+        &batches,
+        None,
+        directory,
+        context,
+    )?;
+    // Half the size, and what is embedded in the program.
+    write_model(directory, &trained, &model.tokenizer, SavePrecision::Bf16)
+}
+
+fn config(size: &ModelSize, vocab_size: usize) -> Result<T5Config, RunError> {
+    let json = serde_json::json!({
+        "vocab_size": vocab_size,
+        "d_model": size.d_model,
+        "d_kv": size.d_kv,
+        "d_ff": size.d_ff,
+        "num_layers": size.num_layers,
+        "num_decoder_layers": size.num_decoder_layers,
+        "num_heads": size.num_heads,
+        "feed_forward_proj": "gated-gelu",
+        "tie_word_embeddings": false,
+    });
+    T5Config::from_json(json.to_string().as_bytes())
+        .map_err(|error| RunError::mismatch(error.to_string(), "choose other sizes"))
+}

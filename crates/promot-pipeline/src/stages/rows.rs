@@ -1,0 +1,58 @@
+//! Rows of a data stage: what is trained on, what selects checkpoints, what is evaluated.
+
+use promot_core::Seed;
+use promot_data::record::Record;
+use promot_data::source::{DataError, Source, load};
+use promot_data::split::Split;
+use promot_data::task::{Task, find_task};
+
+use crate::plan::DataParams;
+
+/// Training rows of a task, without those that select checkpoints.
+pub(super) struct TrainingRows {
+    pub(super) task: &'static dyn Task,
+    /// Rows to train on; worked examples come from here, too.
+    pub(super) train: Vec<Record>,
+    /// Rows that select checkpoints.
+    pub(super) dev: Vec<Record>,
+}
+
+pub(super) fn task(name: &str) -> &'static dyn Task {
+    find_task(name).expect("checked when compiled")
+}
+
+/// Loads training rows and holds some back for choosing checkpoints.
+///
+/// The rows that are evaluated later are never used for choosing: selection has rows of its own,
+/// at most a tenth of the training rows, taken from their end.
+pub(super) fn training_rows(params: &DataParams) -> Result<TrainingRows, DataError> {
+    let task = task(&params.task);
+    let mut train = load(
+        task,
+        &params.source.source(),
+        Split::Train,
+        params.train_rows,
+    )?;
+    let dev_rows = params.dev_rows.min(train.len() / 10);
+    let dev = train.split_off(train.len() - dev_rows);
+    if dev.is_empty() {
+        return Err(DataError::Empty {
+            what: "what is held back for choosing checkpoints".to_owned(),
+        });
+    }
+    Ok(TrainingRows { task, train, dev })
+}
+
+/// Up to `limit` rows of the split that the paper evaluates a task on.
+pub(super) fn evaluation_rows(
+    task: &dyn Task,
+    source: &Source,
+    limit: usize,
+) -> Result<Vec<Record>, DataError> {
+    load(task, source, task.evaluation_split(), Some(limit))
+}
+
+/// Worked examples of evaluations are the same for every model, stage and run of a seed.
+pub(super) fn shots_seed(seed: Seed) -> Seed {
+    seed.child("evaluation", "worked examples")
+}

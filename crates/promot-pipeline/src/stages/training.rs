@@ -1,0 +1,296 @@
+//! What training stages share: rows to batches, parameters to options, checkpoints to a score.
+
+use std::sync::Arc;
+
+use promot_core::{BatchSource, Event, Example, Seed};
+use promot_data::fewshot::FewShot;
+use promot_data::task::Task;
+use promot_data::tokenizer::Tokenizer;
+use promot_data::training::{TaskBatches, TrainingTask};
+use promot_model::arch::T5;
+use promot_model::backend::Host;
+use promot_model::checkpoint::{SavePrecision, load_prompt, save_model};
+use promot_model::generate::GenerateOptions;
+use promot_model::graph::Var;
+use promot_model::ops::cross_entropy::LabelSmoothing;
+use promot_model::optim::{AdafactorOptions, AdamWOptions, Optimizer, Schedule};
+use promot_model::prompt::SoftPrompt;
+use promot_model::train::{
+    Measure, Surroundings, TrainOptions, TrainSummary, Trained, Tune, train,
+};
+
+use super::measure::{answers, judge};
+use super::rows::{TrainingRows, shots_seed, training_rows};
+use crate::plan::{OptimizerKind, Stage, StageKind, TrainParams};
+use crate::run::{Context, LoadedModel, RunError, StageDirectory, load_base};
+
+/// Tokens of an answer when a checkpoint is measured.
+const DEV_TOKENS: usize = 64;
+
+/// The model that a stage starts from.
+pub(super) fn starting_model(
+    from: Option<&str>,
+    context: &Context<'_>,
+) -> Result<LoadedModel, RunError> {
+    match from {
+        Some(name) => LoadedModel::from_directory(&context.artifact(name).1),
+        None => load_base(context.plan.base.as_ref().expect("checked when compiled")),
+    }
+}
+
+/// The prompt that a stage made, checked to fit `model`.
+pub(super) fn prompt_of(
+    name: &str,
+    model: &LoadedModel,
+    context: &Context<'_>,
+) -> Result<SoftPrompt, RunError> {
+    let prompt = load_prompt(&context.artifact(name).1)?;
+    let d_model = model.model.config().d_model;
+    if prompt.d_model() != d_model {
+        return Err(RunError::mismatch(
+            format!(
+                "the prompt of `{name}` is {} wide, the model {d_model}",
+                prompt.d_model()
+            ),
+            "a soft prompt only fits the model it was tuned on",
+        ));
+    }
+    Ok(prompt)
+}
+
+/// One tuned task: its rows and the prompt before them.
+pub(super) struct TunedTask {
+    pub(super) rows: TrainingRows,
+    pub(super) prompt: Option<usize>,
+    pub(super) weight: f64,
+}
+
+/// The tasks of a data or mix stage, and the prompts that a mix names.
+pub(super) fn tuned_tasks(
+    on: &str,
+    context: &Context<'_>,
+) -> Result<(Vec<TunedTask>, Vec<String>), RunError> {
+    let data = |name: &str| match &context.artifact(name).0.kind {
+        StageKind::Data(params) => training_rows(params).map_err(RunError::from),
+        _ => unreachable!("types were checked"),
+    };
+    match &context.artifact(on).0.kind {
+        StageKind::Mix(mix) => {
+            let mut prompts = Vec::new();
+            let mut tasks = Vec::new();
+            for part in &mix.parts {
+                let prompt = part.prompt.as_ref().map(|name| {
+                    prompts.push(name.clone());
+                    prompts.len() - 1
+                });
+                tasks.push(TunedTask {
+                    rows: data(&part.data)?,
+                    prompt,
+                    weight: part.weight,
+                });
+            }
+            Ok((tasks, prompts))
+        }
+        _ => Ok((
+            vec![TunedTask {
+                rows: data(on)?,
+                prompt: None,
+                weight: 1.0,
+            }],
+            Vec::new(),
+        )),
+    }
+}
+
+/// Tunes a model or its prompts on tasks; checkpoints are chosen by the mean of the tasks' own
+/// metrics on rows held back from training.
+pub(super) fn tune(
+    stage: &Stage,
+    params: &TrainParams,
+    tune: Tune,
+    model: &LoadedModel,
+    prompts: &[SoftPrompt],
+    tasks: Vec<TunedTask>,
+    directory: &StageDirectory,
+    context: &Context<'_>,
+) -> Result<Trained<Host>, RunError> {
+    let seed = context.plan.seed.child(&stage.name, "training");
+    let bad_shots = |error: &dyn std::fmt::Display| {
+        RunError::mismatch(
+            error.to_string(),
+            "give the data stage more rows, or the tuning stage fewer shots",
+        )
+    };
+    let mut dev: Vec<(&'static dyn Task, Vec<Example>, Option<usize>)> = Vec::new();
+    let mut training = Vec::new();
+    for TunedTask {
+        rows,
+        prompt,
+        weight,
+    } in tasks
+    {
+        let few = FewShot::new(
+            rows.task,
+            &rows.train,
+            params.shots,
+            shots_seed(context.plan.seed),
+        )
+        .map_err(|error| bad_shots(&error))?;
+        let examples: Result<Vec<Example>, _> =
+            rows.dev.iter().map(|row| few.example(row, 0)).collect();
+        dev.push((
+            rows.task,
+            examples.map_err(|error| bad_shots(&error))?,
+            prompt,
+        ));
+        training.push(TrainingTask {
+            task: rows.task,
+            rows: rows.train,
+            shots: params.shots,
+            max_input_tokens: params.max_input_tokens.or(rows.task.max_input_tokens()),
+            prompt,
+            weight,
+        });
+    }
+    let batches = TaskBatches::new(training, params.batch_size, model.tokenizer.clone(), seed)
+        .map_err(|error| bad_shots(&error))?;
+
+    let options = GenerateOptions {
+        max_new_tokens: DEV_TOKENS,
+        beams: 1,
+        ..GenerateOptions::default()
+    };
+    let mut measure = |model_now: &T5<Host>, prompts: &[Var<Host>]| {
+        let mut total = 0.0;
+        for (task, examples, prompt) in &dev {
+            let prompt = prompt.map(|index| &prompts[index]);
+            let (answers, _) = answers(
+                model_now,
+                &model.tokenizer,
+                *task,
+                examples,
+                prompt,
+                &options,
+                context.stop,
+            )?;
+            total += judge(*task, examples, &answers)
+                .expect("there are rows")
+                .value;
+        }
+        Some(total / dev.len() as f64)
+    };
+    let trained = train_with(
+        stage,
+        params,
+        tune,
+        model,
+        prompts,
+        &batches,
+        Some(&mut measure),
+        directory,
+        context,
+    )?;
+    if batches.truncated() > 0 {
+        context.events.emit(Event::Warning {
+            stage: stage.name.clone(),
+            message: format!(
+                "{} training inputs were cut to the length limit",
+                batches.truncated()
+            ),
+        });
+    }
+    Ok(trained)
+}
+
+/// Trains on `batches`, or goes on where an interrupted run stopped.
+#[allow(clippy::too_many_arguments)] // everything a training run is connected to
+pub(super) fn train_with(
+    stage: &Stage,
+    params: &TrainParams,
+    tune: Tune,
+    model: &LoadedModel,
+    prompts: &[SoftPrompt],
+    batches: &dyn BatchSource,
+    measure: Option<&mut Measure<'_, Host>>,
+    directory: &StageDirectory,
+    context: &Context<'_>,
+) -> Result<Trained<Host>, RunError> {
+    context.events.emit(Event::StageStarted {
+        stage: stage.name.clone(),
+        total: params.steps,
+    });
+    let options = train_options(
+        params,
+        tune,
+        context.plan.seed.child(&stage.name, "dropout"),
+    );
+    // A closure of its own shortens the measure's lifetime to that of this call.
+    let mut measure = measure.map(|measure| move |m: &T5<Host>, p: &[Var<Host>]| measure(m, p));
+    let surroundings = Surroundings {
+        stage: &stage.name,
+        batches,
+        directory: &directory.work(),
+        events: context.events,
+        stop: context.stop,
+        measure: measure
+            .as_mut()
+            .map(|measure| measure as &mut Measure<'_, Host>),
+    };
+    Ok(train(model.model.clone(), prompts, &options, surroundings)?)
+}
+
+fn train_options(params: &TrainParams, tune: Tune, seed: Seed) -> TrainOptions {
+    let optimizer = match params.optimizer {
+        OptimizerKind::Adafactor => Optimizer::Adafactor(AdafactorOptions {
+            multiply_by_parameter_scale: params.scale_by_parameter,
+            // Prompts keep all second moments, as in Lester et al. 2021.
+            factored: tune != Tune::Prompts,
+            ..AdafactorOptions::default()
+        }),
+        OptimizerKind::Adamw => Optimizer::AdamW(AdamWOptions {
+            weight_decay: params.weight_decay as f32,
+            ..AdamWOptions::default()
+        }),
+    };
+    TrainOptions {
+        tune,
+        steps: params.steps,
+        checkpoint_every: params.checkpoint_every,
+        optimizer,
+        schedule: Schedule {
+            base: params.learning_rate as f32,
+            warmup: params.warmup,
+            decay: params.decay,
+        },
+        max_gradient_norm: params.max_gradient_norm.map(|norm| norm as f32),
+        micro_batches: params.micro_batches,
+        smoothing: LabelSmoothing::t5x(params.label_smoothing as f32),
+        dropout: params.dropout as f32,
+        seed,
+    }
+}
+
+/// Writes a model as a Hugging Face directory with its tokenizer, and how it was trained.
+pub(super) fn write_model(
+    directory: &StageDirectory,
+    trained: &Trained<Host>,
+    tokenizer: &Arc<Tokenizer>,
+    precision: SavePrecision,
+) -> Result<(), RunError> {
+    save_model(&trained.model, &directory.artifact(), precision)?;
+    directory.write("tokenizer.json", tokenizer.to_json().as_bytes())?;
+    write_summary(directory, trained)
+}
+
+/// Writes how a stage was trained.
+pub(super) fn write_summary(
+    directory: &StageDirectory,
+    trained: &Trained<Host>,
+) -> Result<(), RunError> {
+    let summary = TrainSummary {
+        best_step: trained.best_step,
+        history: trained.history.clone(),
+    };
+    let json = serde_json::to_vec_pretty(&summary).expect("plain data serialises");
+    directory.write("training.json", &json)
+}
