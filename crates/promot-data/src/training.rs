@@ -7,7 +7,7 @@ use promot_core::{BatchSource, Ragged, Seed, TokenBatch};
 use rand::seq::SliceRandom as _;
 
 use crate::fewshot::{FewShot, RowError, TooFewRows};
-use crate::mini::pretrain;
+use crate::mini::pretrain::{self, Phase};
 use crate::record::Record;
 use crate::task::Task;
 use crate::tokenizer::Tokenizer;
@@ -194,19 +194,47 @@ fn shares(weights: &[f64], total: usize) -> Vec<usize> {
     counts
 }
 
-/// The mini world's pretraining stream.
+/// The mini world's pretraining stream: a curriculum of three phases.
 pub struct PretrainBatches {
     tokenizer: Arc<Tokenizer>,
     batch_size: usize,
+    curriculum: Curriculum,
     seed: Seed,
+}
+
+/// How many steps the first phases of pretraining last; the last phase has no end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Curriculum {
+    /// Steps of [`Phase::Verification`].
+    pub verification: u64,
+    /// Steps of [`Phase::ZeroShot`].
+    pub zero_shot: u64,
+}
+
+impl Curriculum {
+    fn phase(self, step: u64) -> Phase {
+        if step < self.verification {
+            Phase::Verification
+        } else if step < self.verification.saturating_add(self.zero_shot) {
+            Phase::ZeroShot
+        } else {
+            Phase::FewShot
+        }
+    }
 }
 
 impl PretrainBatches {
     /// Batches of `batch_size` examples; no example is seen twice.
-    pub fn new(tokenizer: Arc<Tokenizer>, batch_size: usize, seed: Seed) -> Self {
+    pub fn new(
+        tokenizer: Arc<Tokenizer>,
+        batch_size: usize,
+        curriculum: Curriculum,
+        seed: Seed,
+    ) -> Self {
         Self {
             tokenizer,
             batch_size,
+            curriculum,
             seed,
         }
     }
@@ -214,10 +242,12 @@ impl PretrainBatches {
 
 impl BatchSource for PretrainBatches {
     fn batch(&self, step: u64) -> TokenBatch {
+        let phase = self.curriculum.phase(step);
         let (mut inputs, mut targets) = (Ragged::new(), Ragged::new());
         for i in 0..self.batch_size as u64 {
             let index = step * self.batch_size as u64 + i;
-            let pair = pretrain::pair(&mut self.seed.indexed_stream("mini", "pretraining", index));
+            let mut stream = self.seed.indexed_stream("mini", "pretraining", index);
+            let pair = pretrain::pair(phase, &mut stream);
             inputs.push(&self.tokenizer.encode(&pair.input));
             targets.push(&self.tokenizer.encode(&pair.target));
         }

@@ -1,2 +1,9 @@
-//! cli
-fn main() {}
+//! The `promot-pipeline` command.
+
+use std::process::ExitCode;
+
+mod cli;
+
+fn main() -> ExitCode {
+    cli::main()
+}

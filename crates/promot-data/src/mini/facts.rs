@@ -3,7 +3,7 @@
 use promot_core::Stream;
 use rand::Rng as _;
 
-use super::words::{ANIMALS, CITIES, FOODS, JOBS, NAMES};
+use super::words::{ANIMALS, CITIES, FOODS, JOBS, NAMES, TRAITS};
 use super::{pick, world_stream};
 
 /// What can be said of a person.
@@ -13,10 +13,33 @@ pub(super) enum Relation {
     Job,
     Food,
     Animal,
+    Trait,
+}
+
+/// All traits and their opposites.
+const TRAIT_WORDS: [&str; 2 * TRAITS.len()] = {
+    let mut words = [""; 2 * TRAITS.len()];
+    let mut i = 0;
+    while i < TRAITS.len() {
+        words[2 * i] = TRAITS[i].0;
+        words[2 * i + 1] = TRAITS[i].1;
+        i += 1;
+    }
+    words
+};
+
+/// The opposite of a trait.
+pub(super) fn opposite(word: &str) -> &'static str {
+    let pair = TRAITS.iter().find(|(a, b)| *a == word || *b == word);
+    let (one, other) = pair.expect("every trait has an opposite");
+    if *one == word { other } else { one }
 }
 
 impl Relation {
-    pub(super) const ALL: [Self; 4] = [Self::City, Self::Job, Self::Food, Self::Animal];
+    /// What a person has: the relations whose values are things.
+    pub(super) const THINGS: [Self; 4] = [Self::City, Self::Job, Self::Food, Self::Animal];
+    pub(super) const ALL: [Self; 5] =
+        [Self::City, Self::Job, Self::Food, Self::Animal, Self::Trait];
 
     /// The things that can be said.
     pub(super) fn values(self) -> &'static [&'static str] {
@@ -25,6 +48,7 @@ impl Relation {
             Self::Job => &JOBS,
             Self::Food => &FOODS,
             Self::Animal => &ANIMALS,
+            Self::Trait => &TRAIT_WORDS,
         }
     }
 
@@ -51,6 +75,11 @@ impl Relation {
                 "The {value} belongs to {person}.",
                 "{person} keeps a {value} at home.",
             ],
+            Self::Trait => [
+                "{person} is {value}.",
+                "Everybody finds {person} {value}.",
+                "Friends call {person} {value}.",
+            ],
         }
     }
 }
@@ -71,7 +100,16 @@ impl Fact {
 
     /// Any fact about `person`.
     pub(super) fn about(person: &'static str, stream: &mut Stream) -> Self {
-        let relation = pick(&Relation::ALL, stream);
+        Self::one_of(&Relation::ALL, person, stream)
+    }
+
+    /// A fact about `person` of one of these relations.
+    pub(super) fn one_of(
+        relations: &[Relation],
+        person: &'static str,
+        stream: &mut Stream,
+    ) -> Self {
+        let relation = pick(relations, stream);
         Self {
             person,
             relation,

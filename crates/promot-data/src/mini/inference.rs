@@ -1,21 +1,21 @@
-//! Natural language inference: a paraphrase, a changed slot, or something else altogether.
+//! Natural language inference: a paraphrase, the opposite, or something else altogether.
 
 use promot_core::Stream;
 use rand::Rng as _;
 use serde_json::{Map, Value};
 
-use super::facts::Fact;
+use super::facts::{Fact, Relation, opposite};
 use super::words::NAMES;
-use super::{fields, pick, pick_other};
+use super::{fields, pick};
 
 /// How a hypothesis relates to its premise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// A paraphrase of one of its statements.
+    /// A paraphrase of what the premise says of a person.
     Entailed,
-    /// The same with another city, job, food or animal.
+    /// The same with the opposite trait.
     Contradicted,
-    /// The same about somebody whom the premise does not mention.
+    /// Another trait, of which the premise says nothing.
     Open,
 }
 
@@ -29,7 +29,8 @@ pub(super) struct Inference {
 }
 
 impl Inference {
-    /// A premise of `statements` sentences about different people.
+    /// A premise of `statements` sentences about different people: one tells a trait, which the
+    /// hypothesis is about, the others something else.
     pub(super) fn random(statements: usize, verdicts: &[Verdict], stream: &mut Stream) -> Self {
         let mut people: Vec<&'static str> = Vec::new();
         while people.len() < statements {
@@ -38,32 +39,36 @@ impl Inference {
                 people.push(person);
             }
         }
-        let facts: Vec<Fact> = people
-            .iter()
-            .map(|person| Fact::about(person, stream))
-            .collect();
-        let stated: Vec<(String, usize)> = facts.iter().map(|fact| fact.state(stream)).collect();
         let about = stream.random_range(0..statements);
-        let (fact, paraphrase) = (facts[about], stated[about].1);
+        let fact = Fact::one_of(&[Relation::Trait], people[about], stream);
+        let (sentence, paraphrase) = fact.state(stream);
+        let premise: Vec<String> = people
+            .iter()
+            .enumerate()
+            .map(|(place, person)| {
+                if place == about {
+                    return sentence.clone();
+                }
+                Fact::one_of(&Relation::THINGS, person, stream)
+                    .state(stream)
+                    .0
+            })
+            .collect();
         let verdict = pick(verdicts, stream);
-        let claim = match verdict {
-            Verdict::Entailed => fact,
-            Verdict::Contradicted => Fact {
-                value: pick_other(fact.relation.values(), fact.value, stream),
-                ..fact
-            },
+        let value = match verdict {
+            Verdict::Entailed => fact.value,
+            Verdict::Contradicted => opposite(fact.value),
             Verdict::Open => loop {
-                let person = pick(&NAMES, stream);
-                if !people.contains(&person) {
-                    break Fact { person, ..fact };
+                let other = pick(Relation::Trait.values(), stream);
+                if other != fact.value && other != opposite(fact.value) {
+                    break other;
                 }
             },
         };
         let wording = (paraphrase + stream.random_range(1..3)) % 3;
-        let premise: Vec<String> = stated.into_iter().map(|(sentence, _)| sentence).collect();
         Self {
             premise: premise.join(" "),
-            hypothesis: claim.sentence(wording),
+            hypothesis: Fact { value, ..fact }.sentence(wording),
             verdict,
             correction: fact.sentence(wording),
         }

@@ -1,7 +1,7 @@
 //! The mini world: small, invented versions of every task, in readable English.
 //!
-//! People have a home city, a job, a favourite food and an animal. Sentences state such facts in
-//! several paraphrases, and every task of the paper has a small version built from them. The three
+//! People have a home city, a job, a favourite food, an animal and a trait such as tall or short.
+//! Sentences state such facts in several paraphrases, and every task of the paper has a small version built from them. The three
 //! "languages" are invented: each is a dictionary of made-up words and a rule of word order, and
 //! only their names are those of real languages.
 //!

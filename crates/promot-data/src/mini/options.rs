@@ -31,12 +31,13 @@ fn questions(kind: Relation) -> [&'static str; 3] {
             "What can you keep as a pet?",
             "Which of these has legs or wings?",
         ],
+        Relation::Trait => unreachable!("a trait is not a thing"),
     }
 }
 
 /// A question, its options and the index of the right one.
 pub(super) fn choice(stream: &mut Stream) -> (&'static str, [&'static str; 4], usize) {
-    let mut kinds = Relation::ALL;
+    let mut kinds = Relation::THINGS;
     kinds.shuffle(stream);
     let answer = stream.random_range(0..kinds.len());
     let options = kinds.map(|kind| pick(kind.values(), stream));

@@ -59,15 +59,32 @@ const MIXTURE: [(Skill, u32); 12] = [
 /// How often an episode has how many worked examples.
 const SHOTS: [(usize, u32); 4] = [(0, 45), (1, 40), (2, 8), (4, 7)];
 
+/// What is taught when. A small model never gets past chance at verification within a mixture;
+/// taught alone it takes a few hundred steps, and the mixture keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Verification alone, without worked examples and with the answer words named.
+    Verification,
+    /// Every skill, without worked examples.
+    ZeroShot,
+    /// Every skill, with and without worked examples.
+    FewShot,
+}
+
 /// The pretraining example of one position in the stream.
-pub fn pair(stream: &mut Stream) -> Pair {
-    let skill = weighted(&MIXTURE, stream);
-    let shots = if skill == Skill::Spans {
-        0
-    } else {
-        weighted(&SHOTS, stream)
+pub fn pair(phase: Phase, stream: &mut Stream) -> Pair {
+    let skill = match phase {
+        Phase::Verification => Skill::Verify,
+        _ => weighted(&MIXTURE, stream),
+    };
+    let shots = match (phase, skill) {
+        (Phase::FewShot, Skill::Spans) | (Phase::Verification | Phase::ZeroShot, _) => 0,
+        (Phase::FewShot, _) => weighted(&SHOTS, stream),
     };
     let mut episode = Episode::new(skill, stream);
+    if shots == 0 {
+        episode.name_answer_words(stream);
+    }
     let mut input = String::new();
     for _ in 0..shots {
         let example = episode.example(stream);
@@ -113,13 +130,15 @@ struct Words {
 
 /// Positive, negative and undecided answers, never True, False or Neither. They are drawn
 /// independently of each other, so that no pair of words is a format of its own.
-const YES: [&str; 10] = [
-    "right", "agree", "yes", "correct", "sure", "fact", "valid", "good", "honest", "green",
+const YES: [&str; 16] = [
+    "right", "agree", "yes", "correct", "sure", "fact", "valid", "good", "honest", "green", "fine",
+    "exact", "indeed", "plus", "one", "accept",
 ];
-const NO: [&str; 10] = [
+const NO: [&str; 16] = [
     "wrong", "disagree", "no", "mistaken", "never", "fiction", "broken", "bad", "lie", "red",
+    "faulty", "off", "nope", "minus", "zero", "reject",
 ];
-const OPEN: [&str; 10] = [
+const OPEN: [&str; 16] = [
     "unclear",
     "maybe",
     "unknown",
@@ -130,6 +149,12 @@ const OPEN: [&str; 10] = [
     "hidden",
     "yellow",
     "open",
+    "half",
+    "unsure",
+    "pending",
+    "blank",
+    "two",
+    "skip",
 ];
 
 /// Templates of verification. `{o}` names the answer words; where it is missing, only worked
@@ -211,6 +236,13 @@ impl Episode {
                 open: pick(&OPEN, stream),
             },
             three_way: stream.random_bool(0.35),
+        }
+    }
+
+    /// Without worked examples the template itself has to name the answer words.
+    fn name_answer_words(&mut self, stream: &mut Stream) {
+        while self.skill == Skill::Verify && !self.template.contains("{o}") {
+            self.template = pick(&VERIFY, stream);
         }
     }
 

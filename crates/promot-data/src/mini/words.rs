@@ -29,3 +29,19 @@ pub(super) const ANIMALS: [&str; 16] = [
     "dog", "cat", "horse", "goat", "duck", "sheep", "rabbit", "parrot", "turtle", "pony",
     "hamster", "goose", "snake", "mouse", "donkey", "cow",
 ];
+
+/// Each trait with its opposite.
+pub(super) const TRAITS: [(&str, &str); 12] = [
+    ("tall", "short"),
+    ("rich", "poor"),
+    ("young", "old"),
+    ("happy", "sad"),
+    ("strong", "weak"),
+    ("loud", "quiet"),
+    ("kind", "cruel"),
+    ("brave", "timid"),
+    ("clever", "foolish"),
+    ("neat", "messy"),
+    ("lazy", "busy"),
+    ("polite", "rude"),
+];

@@ -1,6 +1,7 @@
 //! From a parsed file to a plan that can be run: names resolved, types checked, keys computed.
 
 mod compile;
+mod draw;
 mod key;
 mod params;
 mod read;
@@ -8,9 +9,9 @@ mod why;
 
 pub use compile::compile;
 pub use params::{
-    BaseModel, DataParams, DataSource, EvalModel, EvalParams, EvalTask, MixParams, MixPart,
-    ModelSize, ModelTuneParams, OptimizerKind, PretrainParams, PromptTuneParams, StageKind,
-    TrainParams,
+    BaseModel, CurriculumParams, DataParams, DataSource, EvalModel, EvalParams, EvalTask,
+    MixParams, MixPart, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams,
+    PromptTuneParams, StageKind, TrainParams,
 };
 pub use why::{Staleness, staleness};
 

@@ -192,8 +192,19 @@ pub struct ModelSize {
 pub struct PretrainParams {
     /// The model's sizes.
     pub size: ModelSize,
+    /// How long the first phases last.
+    pub curriculum: CurriculumParams,
     /// How to train.
     pub train: TrainParams,
+}
+
+/// Steps of pretraining's first phases ([`promot_data::training::Curriculum`]).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CurriculumParams {
+    /// Steps of verification alone.
+    pub verification: u64,
+    /// Steps of all skills without worked examples.
+    pub zero_shot: u64,
 }
 
 /// Stage 1 of ProMoT.

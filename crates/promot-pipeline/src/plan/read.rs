@@ -229,9 +229,29 @@ impl Reader<'_> {
             learning_rate: 0.01,
             ..TrainParams::for_models()
         };
+        let curriculum = self.curriculum(&mut fields);
         let train = self.train(&mut fields, defaults);
         fields.finish(self.diagnostics);
-        PretrainParams { size, train }
+        PretrainParams {
+            size,
+            curriculum,
+            train,
+        }
+    }
+
+    fn curriculum(&mut self, fields: &mut Fields<'_>) -> CurriculumParams {
+        let mut phases = CurriculumParams {
+            verification: 0,
+            zero_shot: 0,
+        };
+        if let Some(node) = fields.take("curriculum") {
+            let mut fields = Fields::of(node, "curriculum", self.diagnostics);
+            let mut steps = |key| fields.count(key, 0..=u64::MAX, 0, self.diagnostics);
+            phases.verification = steps("verification");
+            phases.zero_shot = steps("zero_shot");
+            fields.finish(self.diagnostics);
+        }
+        phases
     }
 
     fn prompt_tune(&mut self, node: &Node) -> Option<PromptTuneParams> {

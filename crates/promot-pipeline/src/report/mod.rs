@@ -1,8 +1,10 @@
 //! What comes out of an evaluation: as data, as a table for the terminal, as Markdown.
 
+mod collect;
 mod markdown;
 mod table;
 
+pub use collect::CollectError;
 pub use markdown::markdown;
 pub use table::terminal;
 

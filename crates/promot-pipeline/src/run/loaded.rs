@@ -34,6 +34,27 @@ impl LoadedModel {
         )
     }
 
+    /// `builtin:NAME`, or a directory as [`LoadedModel::from_directory`] reads it.
+    ///
+    /// # Errors
+    /// If there is no such model, or it cannot be read.
+    pub fn named(name: &str) -> Result<Self, RunError> {
+        match name.strip_prefix("builtin:") {
+            Some(builtin) if builtin::find(builtin).is_none() => Err(RunError::mismatch(
+                format!("unknown built-in model `{builtin}`"),
+                format!("there is builtin:{}", builtin::names().join(", builtin:")),
+            )),
+            Some(builtin) => Self::builtin(builtin),
+            None => Self::from_directory(Path::new(name)),
+        }
+    }
+
+    fn builtin(name: &str) -> Result<Self, RunError> {
+        let files = builtin::find(name).expect("the caller has checked the name");
+        let model = load_model_from_bytes(&Host::new(), files.config, files.weights)?;
+        Self::new(model, Tokenizer::from_bytes(files.tokenizer)?)
+    }
+
     fn new(model: T5<Host>, tokenizer: Tokenizer) -> Result<Self, RunError> {
         let (tokens, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
         if tokens > rows {
@@ -55,11 +76,7 @@ impl LoadedModel {
 /// As [`LoadedModel::from_directory`].
 pub fn load_base(base: &BaseModel) -> Result<LoadedModel, RunError> {
     match base {
-        BaseModel::Builtin { name, .. } => {
-            let files = builtin::find(name).expect("checked when compiled");
-            let model = load_model_from_bytes(&Host::new(), files.config, files.weights)?;
-            LoadedModel::new(model, Tokenizer::from_bytes(files.tokenizer)?)
-        }
+        BaseModel::Builtin { name, .. } => LoadedModel::builtin(name),
         BaseModel::Directory { path, .. } => LoadedModel::from_directory(path),
     }
 }

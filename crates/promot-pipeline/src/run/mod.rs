@@ -1,5 +1,6 @@
 //! Runs a plan: stage by stage, each artifact into the store, progress as events.
 
+mod check;
 mod error;
 mod loaded;
 mod store;
@@ -10,6 +11,7 @@ use std::time::Instant;
 
 use promot_core::{Event, EventSink, StopFlag};
 
+pub use check::check_inputs;
 pub use error::RunError;
 pub use loaded::{LoadedModel, load_base};
 pub use store::{StageDirectory, Store};

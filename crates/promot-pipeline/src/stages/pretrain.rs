@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use promot_data::tokenizer::train_mini;
-use promot_data::training::PretrainBatches;
+use promot_data::training::{Curriculum, PretrainBatches};
 use promot_model::arch::{T5, T5Config};
 use promot_model::backend::Host;
 use promot_model::checkpoint::SavePrecision;
@@ -29,7 +29,16 @@ pub(crate) fn run(
         tokenizer: Arc::new(tokenizer),
     };
     let seed = context.plan.seed.child(&stage.name, "training");
-    let batches = PretrainBatches::new(model.tokenizer.clone(), params.train.batch_size, seed);
+    let curriculum = Curriculum {
+        verification: params.curriculum.verification,
+        zero_shot: params.curriculum.zero_shot,
+    };
+    let batches = PretrainBatches::new(
+        model.tokenizer.clone(),
+        params.train.batch_size,
+        curriculum,
+        seed,
+    );
     let trained = train_with(
         stage,
         &params.train,

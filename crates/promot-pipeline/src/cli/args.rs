@@ -1,0 +1,162 @@
+//! Arguments, and the help that teaches them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Fine-tune language models without making them forget how to do everything else.
+///
+/// ProMoT tunes a soft prompt first, with the model frozen, so that the prompt takes up the task's
+/// format; then it tunes the model with that prompt attached, and drops the prompt for every other
+/// task. A pipeline file says what to tune on what and what to measure:
+///
+///   promot-pipeline run pipelines/rte.yaml
+///
+/// The final table goes to standard output, progress to standard error. Exit codes: 0 done,
+/// 1 the run failed, 2 bad input, 130 stopped with Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a pipeline: what is already in the store is not computed again
+    Run(RunArgs),
+    /// Check a pipeline file and the files it names; all problems at once
+    Validate(PipelineArgs),
+    /// Show what is in the store, what would run, and why
+    Plan(StoredArgs),
+    /// Draw the stages
+    Graph(GraphArgs),
+    /// Show the report of a finished run again
+    Report(ReportArgs),
+    /// Answer texts with a model, with or without a soft prompt
+    Generate(GenerateArgs),
+    /// List the tasks: fields of their rows, metric, split
+    Tasks,
+    /// Print prompts of a task with their targets, as a model sees them
+    Samples(SamplesArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PipelineArgs {
+    /// The pipeline file
+    pub(crate) file: PathBuf,
+    /// Replace a value of the file, for example `seed=1` or `stages.prompt.prompt_tune.steps=100`;
+    /// the value is YAML
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub(crate) sets: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoredArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    /// Where artifacts and reports are
+    #[arg(long, value_name = "DIR", default_value = ".promot")]
+    pub(crate) store: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) stored: StoredArgs,
+    /// Run only this stage and what it needs (repeatable)
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) only: Vec<String>,
+    /// Run this stage again although its artifact is stored (repeatable)
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) force: Vec<String>,
+    /// CPU threads; all cores if not given. Results do not depend on it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// For Graphviz: `promot-pipeline graph FILE | dot -Tsvg > stages.svg`
+    Dot,
+    /// For Markdown that renders Mermaid
+    Mermaid,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GraphArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    /// The language of the drawing
+    #[arg(long, value_enum, default_value = "mermaid")]
+    pub(crate) format: GraphFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// Aligned columns
+    Table,
+    /// With outputs side by side and the checkpoints that were measured
+    Markdown,
+    /// Everything, for programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) stored: StoredArgs,
+    /// What to print
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PenaltyKind {
+    /// Divide by length^alpha, as Hugging Face transformers
+    Hf,
+    /// Divide by ((5 + length) / 6)^alpha, as T5X
+    T5x,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// `builtin:mini-t5`, or a directory in Hugging Face layout (a stage's artifact is one)
+    #[arg(long, default_value = "builtin:mini-t5", value_name = "MODEL")]
+    pub(crate) model: String,
+    /// A directory with a soft prompt in PEFT layout (the artifact of a prompt_tune stage)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) prompt: Option<PathBuf>,
+    /// Beam width; 1 is greedy
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) beams: u16,
+    /// How hypotheses of different lengths are compared
+    #[arg(long, value_enum, default_value = "hf")]
+    pub(crate) length_penalty: PenaltyKind,
+    /// The exponent of the length penalty [default: 1 for hf, 0.6 for t5x]
+    #[arg(long, value_name = "ALPHA")]
+    pub(crate) alpha: Option<f32>,
+    /// Tokens of an answer at most
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) max_new_tokens: u32,
+    /// The texts to answer; lines of standard input if there are none
+    pub(crate) texts: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SamplesArgs {
+    /// The task, as `promot-pipeline tasks` names it
+    pub(crate) task: String,
+    /// A JSON Lines file with the task's fields; rows of the mini world if not given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) jsonl: Option<PathBuf>,
+    /// How many prompts to print
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub(crate) rows: usize,
+    /// Worked examples before each row
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    pub(crate) shots: usize,
+    /// The seed that draws worked examples
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}

@@ -1,0 +1,61 @@
+//! `generate`: text in, text out.
+
+use std::io::BufRead as _;
+
+use promot_core::Ragged;
+use promot_model::checkpoint::load_prompt;
+use promot_model::generate::{GenerateOptions, LengthPenalty, generate as decode};
+use promot_model::graph::Var;
+use promot_pipeline::run::{LoadedModel, RunError};
+
+use super::args::{GenerateArgs, PenaltyKind};
+use super::failure::Failure;
+use super::output::print;
+
+/// Answers the texts given as arguments, or every line of standard input.
+pub(crate) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
+    let loaded = LoadedModel::named(&args.model)?;
+    let mut prompts = Vec::new();
+    if let Some(directory) = &args.prompt {
+        let prompt = load_prompt(directory).map_err(RunError::from)?;
+        let d_model = loaded.model.config().d_model;
+        if prompt.d_model() != d_model {
+            return Err(Failure::BadInput(format!(
+                "error: the prompt in {} is {} wide, the model {d_model}\n  hint: a soft prompt \
+                 only fits the model it was tuned on",
+                directory.display(),
+                prompt.d_model()
+            )));
+        }
+        prompts.push(Var::constant(prompt.to_tensor(loaded.model.device())));
+    }
+    let options = GenerateOptions {
+        max_new_tokens: args.max_new_tokens as usize,
+        beams: args.beams.into(),
+        length_penalty: match args.length_penalty {
+            PenaltyKind::Hf => LengthPenalty::HuggingFace {
+                alpha: args.alpha.unwrap_or(1.0),
+            },
+            PenaltyKind::T5x => LengthPenalty::T5x {
+                alpha: args.alpha.unwrap_or(0.6),
+            },
+        },
+    };
+    let answer = |text: &str| {
+        let mut inputs = Ragged::new();
+        inputs.push(&loaded.tokenizer.encode(text));
+        let prompt_of = [(!prompts.is_empty()).then_some(0)];
+        let outputs = decode(&loaded.model, &inputs, &prompts, &prompt_of, &options);
+        // A line for each text, whatever the model says.
+        let line = loaded.tokenizer.decode(&outputs[0]).replace('\n', " ");
+        print(&(line + "\n"))
+    };
+    if args.texts.is_empty() {
+        for line in std::io::stdin().lock().lines() {
+            let line =
+                line.map_err(|error| Failure::BadInput(format!("error: standard input: {error}")))?;
+            answer(&line)?;
+        }
+    }
+    args.texts.iter().try_for_each(|text| answer(text))
+}

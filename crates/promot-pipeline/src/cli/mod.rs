@@ -1,0 +1,35 @@
+//! The command line: parses arguments, calls the library, prints. Results go to standard output,
+//! everything else to standard error.
+
+mod args;
+mod catalogue;
+mod failure;
+mod generate;
+mod inspect;
+mod load;
+mod output;
+mod progress;
+mod run;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+
+/// Runs the command of this process.
+pub(crate) fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Validate(args) => inspect::validate(&args),
+        Command::Plan(args) => inspect::plan(&args),
+        Command::Graph(args) => inspect::graph(&args),
+        Command::Report(args) => run::report(&args),
+        Command::Generate(args) => generate::generate(&args),
+        Command::Tasks => catalogue::tasks(),
+        Command::Samples(args) => catalogue::samples(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,54 @@
+//! A bar for the running stage; finished stages stay as lines above it.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use promot_core::Event;
+
+use super::meter::{Meter, announcement, duration};
+
+/// Bars on standard error.
+pub(super) struct Bars {
+    bar: ProgressBar,
+    meter: Option<Meter>,
+}
+
+impl Bars {
+    pub(super) fn new() -> Self {
+        let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len}  {msg}");
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_style(style.expect("a valid template"));
+        Self { bar, meter: None }
+    }
+
+    pub(super) fn show(&mut self, event: &Event) {
+        if let Some(line) = announcement(event) {
+            // Above the bar, if there is one.
+            self.bar.suspend(|| eprintln!("{line}"));
+        }
+        match event {
+            Event::StageStarted { stage, total } => {
+                self.bar.reset();
+                self.bar.set_length(*total);
+                self.bar.set_prefix(stage.clone());
+                self.meter = Some(Meter::new(stage, *total));
+            }
+            Event::StageFinished { .. } => {
+                self.meter = None;
+                self.clear();
+            }
+            _ => {}
+        }
+        if let Some(meter) = &mut self.meter {
+            meter.update(event);
+            let left = meter
+                .time_left()
+                .map_or(String::new(), |time| format!("  {} left", duration(time)));
+            self.bar.set_message(meter.status() + &left);
+            self.bar.set_position(meter.done);
+        }
+    }
+
+    /// Takes the bar off the screen.
+    pub(super) fn clear(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

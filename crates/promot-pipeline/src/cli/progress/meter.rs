@@ -1,0 +1,145 @@
+//! What is known about a running stage, in words.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use promot_core::Event;
+
+/// Follows one stage.
+pub(super) struct Meter {
+    pub(super) stage: String,
+    pub(super) done: u64,
+    pub(super) total: u64,
+    loss: Option<f64>,
+    dev: Option<f64>,
+    /// What is being evaluated.
+    what: String,
+    started: Instant,
+    /// Steps of an earlier, interrupted run.
+    resumed_at: u64,
+    tokens: u64,
+}
+
+impl Meter {
+    /// A stage that starts now.
+    pub(super) fn new(stage: &str, total: u64) -> Self {
+        Self {
+            stage: stage.to_owned(),
+            done: 0,
+            total,
+            loss: None,
+            dev: None,
+            what: String::new(),
+            started: Instant::now(),
+            resumed_at: 0,
+            tokens: 0,
+        }
+    }
+
+    /// Takes up what an event tells.
+    pub(super) fn update(&mut self, event: &Event) {
+        match event {
+            Event::StageResumed { step, .. } => {
+                self.resumed_at = *step;
+                self.done = *step;
+            }
+            Event::Step {
+                step, loss, tokens, ..
+            } => {
+                self.done = *step;
+                self.tokens += tokens;
+                // A mean over about the last twenty steps: single batches jump.
+                self.loss = Some(self.loss.map_or(*loss, |mean| 0.95 * mean + 0.05 * loss));
+            }
+            Event::Dev { value, .. } => self.dev = Some(*value),
+            Event::Evaluated { done, what, .. } => {
+                self.done = *done;
+                self.what.clone_from(what);
+            }
+            _ => {}
+        }
+    }
+
+    /// Loss, score, speed: what stands beside a bar.
+    pub(super) fn status(&self) -> String {
+        let mut text = String::new();
+        if let Some(loss) = self.loss {
+            let _ = write!(text, "loss {loss:.4}  ");
+        }
+        if let Some(dev) = self.dev {
+            let _ = write!(text, "dev {dev:.1}  ");
+        }
+        let seconds = self.started.elapsed().as_secs_f64();
+        if self.tokens > 0 && seconds > 0.0 {
+            let _ = write!(text, "{:.0} tokens/s  ", self.tokens as f64 / seconds);
+        }
+        text.push_str(&self.what);
+        text.trim_end().to_owned()
+    }
+
+    /// Time left at the speed so far; none before the first step.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        let done = self.done.checked_sub(self.resumed_at).filter(|&n| n > 0)?;
+        let left = self.total.saturating_sub(self.done);
+        let seconds = self.started.elapsed().as_secs_f64() * left as f64 / done as f64;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+}
+
+/// `1 h 02 min`, `3 min 05 s` or `12 s`.
+pub(super) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs_f64().round() as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// What an event says by itself, in a line that stays.
+pub(super) fn announcement(event: &Event) -> Option<String> {
+    match event {
+        Event::StageCached { stage } => Some(format!("{stage}: cached")),
+        Event::StageResumed { stage, step } => Some(format!("{stage}: goes on from step {step}")),
+        Event::Warning { stage, message } => Some(format!("warning: {stage}: {message}")),
+        Event::StageFinished { stage, seconds } => {
+            let time = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
+            Some(format!("{stage}: done in {}", duration(time)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_for_people() {
+        let text = |seconds| duration(Duration::from_secs(seconds));
+        assert_eq!(text(12), "12 s");
+        assert_eq!(text(185), "3 min 05 s");
+        assert_eq!(text(3720), "1 h 02 min");
+    }
+
+    #[test]
+    fn time_left_counts_from_where_a_run_was_resumed() {
+        let mut meter = Meter::new("s", 100);
+        assert_eq!(meter.time_left(), None);
+        meter.update(&Event::StageResumed {
+            stage: "s".into(),
+            step: 50,
+        });
+        assert_eq!(meter.time_left(), None);
+        meter.update(&Event::Step {
+            stage: "s".into(),
+            step: 100,
+            total: 100,
+            loss: 1.0,
+            learning_rate: 0.1,
+            tokens: 10,
+        });
+        assert_eq!(meter.time_left(), Some(Duration::ZERO));
+        assert!(meter.status().starts_with("loss 1.0000"));
+    }
+}

@@ -1,0 +1,62 @@
+//! Progress on standard error: bars on a terminal, plain lines elsewhere; every event in a file.
+
+mod bars;
+mod log;
+mod meter;
+mod plain;
+
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::sync::Mutex;
+
+use promot_core::{Event, EventSink};
+
+use bars::Bars;
+use log::Log;
+use plain::Plain;
+
+/// Shows events to people and keeps them for programs.
+pub(crate) struct Progress {
+    display: Mutex<Display>,
+    log: Mutex<Log>,
+}
+
+enum Display {
+    Bars(Bars),
+    Plain(Plain),
+}
+
+impl Progress {
+    /// Progress that is also appended to the file `log`.
+    pub(crate) fn new(log: &Path) -> io::Result<Self> {
+        let display = if io::stderr().is_terminal() {
+            Display::Bars(Bars::new())
+        } else {
+            Display::Plain(Plain::new())
+        };
+        Ok(Self {
+            display: Mutex::new(display),
+            log: Mutex::new(Log::append_to(log)?),
+        })
+    }
+
+    /// Removes what is not meant to stay on the screen.
+    pub(crate) fn finish(&self) {
+        if let Display::Bars(bars) = &mut *self.display.lock().expect("nothing panics with it") {
+            bars.clear();
+        }
+    }
+}
+
+impl EventSink for Progress {
+    fn emit(&self, event: Event) {
+        self.log
+            .lock()
+            .expect("nothing panics with it")
+            .write(&event);
+        match &mut *self.display.lock().expect("nothing panics with it") {
+            Display::Bars(bars) => bars.show(&event),
+            Display::Plain(plain) => plain.show(&event),
+        }
+    }
+}

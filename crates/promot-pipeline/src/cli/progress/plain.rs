@@ -1,0 +1,56 @@
+//! Lines for logs: a line for each checkpoint, and at least one every ten seconds.
+
+use std::time::{Duration, Instant};
+
+use promot_core::Event;
+
+use super::meter::{Meter, announcement, duration};
+
+/// The longest silence while something happens.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Plain lines on standard error.
+pub(super) struct Plain {
+    meter: Option<Meter>,
+    last: Instant,
+}
+
+impl Plain {
+    pub(super) fn new() -> Self {
+        Self {
+            meter: None,
+            last: Instant::now(),
+        }
+    }
+
+    pub(super) fn show(&mut self, event: &Event) {
+        if let Event::StageStarted { stage, total } = event {
+            self.meter = Some(Meter::new(stage, *total));
+            eprintln!("{stage}: started");
+        }
+        if let Some(meter) = &mut self.meter {
+            meter.update(event);
+        }
+        if let Some(line) = announcement(event) {
+            eprintln!("{line}");
+        }
+        let due = match event {
+            Event::Dev { .. } => true,
+            Event::Step { .. } | Event::Evaluated { .. } => self.last.elapsed() >= INTERVAL,
+            _ => false,
+        };
+        if let Some(meter) = self.meter.as_ref().filter(|_| due) {
+            self.last = Instant::now();
+            let left = meter
+                .time_left()
+                .map_or(String::new(), |time| format!("  {} left", duration(time)));
+            eprintln!(
+                "{}: {}/{}  {}{left}",
+                meter.stage,
+                meter.done,
+                meter.total,
+                meter.status()
+            );
+        }
+    }
+}

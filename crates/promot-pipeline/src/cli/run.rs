@@ -1,0 +1,151 @@
+//! `run` and `report`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use promot_core::{StopFlag, write_atomically};
+use promot_pipeline::diagnostic::nearest;
+use promot_pipeline::plan::Plan;
+use promot_pipeline::report::{CollectError, Report, markdown, terminal};
+use promot_pipeline::run::{self, Context, Selection, Store, check_inputs};
+
+use super::args::{ReportArgs, ReportFormat, RunArgs};
+use super::failure::Failure;
+use super::load::load;
+use super::output::print;
+use super::progress::Progress;
+
+/// Runs a pipeline and prints its tables.
+pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
+    // First of all: whoever uses the thread pool before it has a size gives it all cores.
+    if let Some(threads) = args.threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
+        pool.build_global()
+            .map_err(|error| Failure::Failed(format!("error: --threads: {error}")))?;
+    }
+    let plan = load(&args.stored.pipeline)?;
+    let selection = Selection {
+        only: stages(&plan, "--only", &args.only)?,
+        force: stages(&plan, "--force", &args.force)?,
+    };
+    check_inputs(&plan)?;
+    let store = Store::new(&args.stored.store);
+    let reports = report_directory(&args.stored.store, &plan);
+    fs::create_dir_all(&reports).map_err(|error| cannot_write(&reports, &error))?;
+    let progress = Progress::new(&reports.join("events.jsonl"))
+        .map_err(|error| cannot_write(&reports.join("events.jsonl"), &error))?;
+    let stop = StopFlag::new();
+    stop_on_ctrl_c(&stop);
+
+    let context = Context {
+        plan: &plan,
+        store: &store,
+        events: &progress,
+        stop: &stop,
+    };
+    let outcome = run::run(&context, &selection);
+    progress.finish();
+    outcome?;
+    if !selection.only.is_empty() {
+        for stage in selection.stages(&plan) {
+            eprintln!(
+                "{}: {}",
+                stage.name,
+                store.stage(stage).artifact().display()
+            );
+        }
+        return Ok(());
+    }
+
+    let report = collect(&plan, &store)?;
+    let json = serde_json::to_vec_pretty(&report).expect("plain data serialises");
+    for (name, bytes) in [
+        ("report.json", json),
+        ("report.md", markdown(&report).into_bytes()),
+    ] {
+        let path = reports.join(name);
+        write_atomically(&path, &bytes).map_err(|error| cannot_write(&path, &error))?;
+    }
+    print_tables(&report)?;
+    eprintln!("report: {}", reports.join("report.md").display());
+    Ok(())
+}
+
+/// Shows a finished run again.
+pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
+    let plan = load(&args.stored.pipeline)?;
+    let report = collect(&plan, &Store::new(&args.stored.store))?;
+    match args.format {
+        ReportFormat::Table => print_tables(&report),
+        ReportFormat::Markdown => print(&markdown(&report)),
+        ReportFormat::Json => {
+            let json = serde_json::to_string_pretty(&report).expect("plain data serialises");
+            print(&(json + "\n"))
+        }
+    }
+}
+
+fn print_tables(report: &Report) -> Result<(), Failure> {
+    for (stage, table) in &report.tables {
+        print(&format!(
+            "{}: {stage} (seed {})\n\n{}\n",
+            report.pipeline,
+            report.seed,
+            terminal(table)
+        ))?;
+    }
+    Ok(())
+}
+
+fn collect(plan: &Plan, store: &Store) -> Result<Report, Failure> {
+    Report::collect(plan, store).map_err(|error| {
+        let hint = match &error {
+            CollectError::Unfinished { .. } => "run the pipeline first".to_owned(),
+            CollectError::Damaged { .. } => {
+                "run the stage again with --force and its name".to_owned()
+            }
+        };
+        Failure::Failed(format!("error: {error}\n  hint: {hint}"))
+    })
+}
+
+/// Every seed has reports of its own.
+fn report_directory(store: &Path, plan: &Plan) -> PathBuf {
+    let name = format!("{}-seed{}", plan.name, plan.seed.value());
+    store.join("runs").join(name)
+}
+
+fn stages(plan: &Plan, option: &str, names: &[String]) -> Result<Vec<String>, Failure> {
+    let valid: Vec<&str> = plan.stages().map(|stage| stage.name.as_str()).collect();
+    for name in names {
+        if !valid.contains(&name.as_str()) {
+            let hint = nearest(name, &valid).map_or_else(
+                || format!("expected one of {}", valid.join(", ")),
+                |near| format!("did you mean `{near}`?"),
+            );
+            return Err(Failure::BadInput(format!(
+                "error: {option} {name}: unknown stage\n  hint: {hint}"
+            )));
+        }
+    }
+    Ok(names.to_vec())
+}
+
+/// The first Ctrl-C stops after the current step, the second at once.
+fn stop_on_ctrl_c(stop: &StopFlag) {
+    let stop = stop.clone();
+    let handler = move || {
+        if stop.is_requested() {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after the current step; Ctrl-C again stops at once");
+        stop.request();
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        eprintln!("warning: Ctrl-C will stop at once, without a checkpoint: {error}");
+    }
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Failed(format!("error: {}: {error}", path.display()))
+}

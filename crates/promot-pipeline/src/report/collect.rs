@@ -1,0 +1,73 @@
+//! Puts together what a finished run left in the store.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Report, TableData};
+use crate::plan::{Plan, StageKind};
+use crate::run::Store;
+
+/// A stage's results cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// It has not run, or not to its end.
+    #[error("stage `{stage}` is not finished")]
+    Unfinished {
+        /// The stage.
+        stage: String,
+    },
+    /// A file of it is missing or damaged.
+    #[error("{path}: {problem}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What is the matter with it.
+        problem: String,
+    },
+}
+
+impl Report {
+    /// The report of a plan whose evaluations and training stages are in the store.
+    ///
+    /// # Errors
+    /// If a stage is not finished, or its files are damaged.
+    pub fn collect(plan: &Plan, store: &Store) -> Result<Self, CollectError> {
+        let mut report = Self {
+            pipeline: plan.name.clone(),
+            seed: plan.seed.value(),
+            tables: Vec::new(),
+            training: Vec::new(),
+        };
+        for stage in plan.stages() {
+            let directory = store.stage(stage);
+            if !directory.is_finished() {
+                return Err(CollectError::Unfinished {
+                    stage: stage.name.clone(),
+                });
+            }
+            let (name, artifact) = (stage.name.clone(), directory.artifact());
+            match &stage.kind {
+                StageKind::Eval(_) => {
+                    let table: TableData = read(&artifact.join("table.json"))?;
+                    report.tables.push((name, table));
+                }
+                StageKind::Pretrain(_) | StageKind::PromptTune(_) | StageKind::ModelTune(_) => {
+                    report
+                        .training
+                        .push((name, read(&artifact.join("training.json"))?));
+                }
+                StageKind::Data(_) | StageKind::Mix(_) => {}
+            }
+        }
+        Ok(report)
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, CollectError> {
+    let damaged = |problem: String| CollectError::Damaged {
+        path: path.display().to_string(),
+        problem,
+    };
+    let bytes = fs::read(path).map_err(|error| damaged(error.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
+}
