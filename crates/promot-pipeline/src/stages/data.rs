@@ -17,7 +17,7 @@ pub(crate) fn run(
 ) -> Result<(), RunError> {
     let rows = training_rows(params)?;
     // What only trains needs no evaluation rows: their absence is told where they are needed.
-    let evaluated = evaluation_rows(task(&params.task), &params.source.source(), usize::MAX);
+    let evaluated = evaluation_rows(task(&params.task), &params.source.source(), None);
     let evaluated = evaluated.map(|rows| rows.len()).ok();
     let prompts = FewShot::new(rows.task, &rows.train, 0, context.plan.seed)
         .map_err(|error| RunError::mismatch(error.to_string(), "give the data stage more rows"))?;

@@ -152,7 +152,7 @@ fn measure(
     formats: &[&'static str],
     context: &Context<'_>,
 ) -> Result<Cell, RunError> {
-    let rows = evaluation_rows(what.task, &what.source, params.rows)?;
+    let rows = evaluation_rows(what.task, &what.source, Some(params.rows))?;
     // Only few-shot prompts need training rows.
     let pool = match what.shots {
         0 => Vec::new(),

@@ -43,13 +43,13 @@ pub(super) fn training_rows(params: &DataParams) -> Result<TrainingRows, DataErr
     Ok(TrainingRows { task, train, dev })
 }
 
-/// Up to `limit` rows of the split that the paper evaluates a task on.
+/// Rows, at most `limit` if there is one, of the split that the paper evaluates a task on.
 pub(super) fn evaluation_rows(
     task: &dyn Task,
     source: &Source,
-    limit: usize,
+    limit: Option<usize>,
 ) -> Result<Vec<Record>, DataError> {
-    load(task, source, task.evaluation_split(), Some(limit))
+    load(task, source, task.evaluation_split(), limit)
 }
 
 /// Worked examples of evaluations are the same for every model, stage and run of a seed.

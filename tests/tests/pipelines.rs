@@ -1,0 +1,67 @@
+//! The pipelines we ship, and what makes a stage run again.
+
+use std::fs;
+
+use promot_tests::{SMALL, Workplace, root};
+
+#[test]
+fn every_shipped_pipeline_plans() {
+    let place = Workplace::new();
+    let mut files: Vec<_> = fs::read_dir(root().join("pipelines"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 4, "{files:?}");
+    for file in files {
+        let path = file.to_str().unwrap();
+        place.run(&["validate", path]).success();
+        let plan = place.run(&["plan", path]).success().stdout;
+        assert!(plan.ends_with(" to run, 0 cached\n"), "{plan}");
+    }
+}
+
+/// Names of the stages that `plan` says will run.
+fn to_run(place: &Workplace, args: &[&str]) -> Vec<String> {
+    let plan = place.run(&[&["plan"], args].concat()).success().stdout;
+    let lines = plan.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    lines
+        .filter(|words| words.get(2) == Some(&"run"))
+        .map(|words| words[0].to_owned())
+        .collect()
+}
+
+/// Names of the stages that were computed.
+fn computed(stderr: &str) -> Vec<String> {
+    let done = stderr.lines().filter_map(|line| line.split_once(": done in "));
+    done.map(|(stage, _)| stage.to_owned()).collect()
+}
+
+#[test]
+fn a_changed_stage_runs_again_with_all_that_depend_on_it() {
+    let place = Workplace::new();
+    place.write("small.yaml", SMALL);
+    let first = place.run(&["run", "small.yaml"]).success();
+    assert_eq!(computed(&first.stderr).len(), 7, "{}", first.stderr);
+
+    // Comments and the order of keys say nothing.
+    let reordered = SMALL
+        .replace("name: small\nseed: 3", "# a remark\nseed: 3   # another\nname: small")
+        .replace("task: rte, train_rows: 80", "train_rows: 80, task: rte");
+    assert_ne!(reordered, SMALL);
+    place.write("reordered.yaml", reordered);
+    assert_eq!(to_run(&place, &["reordered.yaml"]), Vec::<String>::new());
+
+    let args = ["small.yaml", "--set", "stages.prompt_enfr.prompt_tune.steps=6"];
+    let expected = ["prompt_enfr", "both", "tuned", "table"];
+    assert_eq!(to_run(&place, &args), expected);
+    let why = place.run(&[&["plan"], &args[..]].concat()).success().stdout;
+    assert!(why.contains("train.steps: 4 -> 6"), "{why}");
+    assert!(why.contains("`prompt_enfr` changed"), "{why}");
+    let second = place.run(&[&["run"], &args[..]].concat()).success();
+    assert_eq!(computed(&second.stderr), expected);
+
+    // The first results are still there.
+    assert_eq!(to_run(&place, &["small.yaml"]), Vec::<String>::new());
+}

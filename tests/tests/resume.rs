@@ -1,0 +1,111 @@
+//! Nothing is lost and nothing changes when a run is killed, stopped, or given other threads.
+
+use std::fs;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use promot_tests::{FROM_SCRATCH, SMALL, Workplace};
+
+/// Waits until the run has told `event`, then kills it. Fails if the run ends before.
+fn kill_at(place: &Workplace, mut child: Child, log: &str, event: &str, signal: &str) -> Option<i32> {
+    let started = Instant::now();
+    loop {
+        let told = fs::read_to_string(place.path(log)).unwrap_or_default();
+        if told.contains(event) {
+            break;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "ended without {event}:\n{told}");
+        assert!(started.elapsed() < Duration::from_secs(120), "no {event}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let killed = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+    child.wait().unwrap().code()
+}
+
+fn step(stage: &str, step: u64) -> String {
+    format!(r#""event":"step","stage":"{stage}","step":{step},"#)
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_results() {
+    let undisturbed = Workplace::new();
+    undisturbed.write("small.yaml", SMALL);
+    undisturbed.run(&["run", "small.yaml", "--threads", "2"]).success();
+
+    // In the middle of every kind of stage: data and mix are over at once, so they are killed as
+    // soon as they show.
+    let place = Workplace::new();
+    place.write("small.yaml", SMALL);
+    let log = ".promot/runs/small-seed3/events.jsonl";
+    let events = [
+        r#""event":"stage_finished","stage":"rte""#.to_owned(),
+        step("prompt_rte", 5),
+        r#""event":"stage_finished","stage":"prompt_enfr""#.to_owned(),
+        step("tuned", 3),
+        step("tuned", 7),
+        r#""event":"evaluated","stage":"table","done":3,"#.to_owned(),
+    ];
+    for event in &events {
+        let child = place.start(&["run", "small.yaml", "--threads", "1"]);
+        let code = kill_at(&place, child, log, event, "-KILL");
+        assert_eq!(code, None, "killed, not ended");
+    }
+    let last = place.run(&["run", "small.yaml", "--threads", "1"]).success();
+    assert!(last.stderr.contains("tuned: cached"), "{}", last.stderr);
+    // Killed and on one thread here, undisturbed and on two there.
+    assert_eq!(place.results(), undisturbed.results());
+    let told = fs::read_to_string(place.path(log)).unwrap();
+    assert!(told.contains(r#""event":"stage_resumed","stage":"tuned""#), "{told}");
+}
+
+#[test]
+fn killed_pretraining_goes_on_to_the_same_model() {
+    let undisturbed = Workplace::new();
+    undisturbed.write("scratch.yaml", FROM_SCRATCH);
+    undisturbed.run(&["run", "scratch.yaml", "--threads", "2"]).success();
+
+    let place = Workplace::new();
+    place.write("scratch.yaml", FROM_SCRATCH);
+    let log = ".promot/runs/scratch-seed0/events.jsonl";
+    for event in [step("model", 3), step("model", 7)] {
+        let child = place.start(&["run", "scratch.yaml", "--threads", "1"]);
+        kill_at(&place, child, log, &event, "-KILL");
+    }
+    place.run(&["run", "scratch.yaml", "--threads", "1"]).success();
+    assert_eq!(place.results(), undisturbed.results());
+}
+
+#[test]
+fn ctrl_c_stops_after_the_step_with_a_checkpoint() {
+    let place = Workplace::new();
+    place.write("scratch.yaml", FROM_SCRATCH);
+    // No checkpoint is due before the end, so the one that is gone on from is made by the stop.
+    let args = ["run", "scratch.yaml", "--set", "stages.model.pretrain.checkpoint_every=12"];
+    let log = ".promot/runs/scratch-seed0/events.jsonl";
+    let code = kill_at(&place, place.start(&args), log, &step("model", 2), "-INT");
+    assert_eq!(code, Some(130));
+    let resumed = place.run(&args).success();
+    assert!(resumed.stderr.contains("model: goes on from step"), "{}", resumed.stderr);
+    let undisturbed = Workplace::new();
+    undisturbed.write("scratch.yaml", FROM_SCRATCH);
+    undisturbed.run(&args).success();
+    assert_eq!(place.results(), undisturbed.results());
+}
+
+#[test]
+fn two_runs_do_not_work_on_one_stage() {
+    let place = Workplace::new();
+    place.write("scratch.yaml", FROM_SCRATCH);
+    let args = ["run", "scratch.yaml", "--set", "stages.model.pretrain.steps=100000"];
+    let mut child = place.start(&args);
+    let log = place.path(".promot/runs/scratch-seed0/events.jsonl");
+    while !fs::read_to_string(&log).unwrap_or_default().contains(&step("model", 1)) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let second = place.run(&args);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(second.code, Some(1), "{}", second.all());
+    assert!(second.stderr.contains("another run is working in"), "{}", second.stderr);
+}
