@@ -12,7 +12,10 @@ use promot_core::Digest;
 /// The repository's root.
 pub fn root() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().expect("a package below the root").to_owned()
+    package
+        .parent()
+        .expect("a package below the root")
+        .to_owned()
 }
 
 /// The program, built with the profile of the tests. Cargo builds a package's programs for that
@@ -223,7 +226,10 @@ pub fn shared(test: &str) -> Option<PathBuf> {
     let shared = std::env::var_os("PROMOT_SHARED").map(PathBuf::from);
     if shared.is_none() {
         // Past the test harness, which keeps what passing tests print.
-        let _ = fs::write("/dev/stderr", format!("SKIPPED {test}: PROMOT_SHARED is not set\n"));
+        let _ = fs::write(
+            "/dev/stderr",
+            format!("SKIPPED {test}: PROMOT_SHARED is not set\n"),
+        );
     }
     shared.map(|path| path.canonicalize().expect("PROMOT_SHARED names a folder"))
 }

@@ -8,7 +8,13 @@ use promot_tests::root;
 #[test]
 fn data_and_model_meet_in_core_only() {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version",
+            "1",
+        ])
         .current_dir(root())
         .output()
         .unwrap();
@@ -38,7 +44,15 @@ fn data_and_model_meet_in_core_only() {
 #[test]
 fn core_knows_no_tensors_no_yaml_and_no_graphs() {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--package", "promot-core", "--edges", "normal", "--prefix", "none"])
+        .args([
+            "tree",
+            "--package",
+            "promot-core",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ])
         .args(["--offline", "--format", "{lib}"])
         .current_dir(root())
         .output()
@@ -46,6 +60,9 @@ fn core_knows_no_tensors_no_yaml_and_no_graphs() {
     let tree = String::from_utf8(output.stdout).unwrap();
     assert!(tree.contains("serde"), "{tree}");
     for alien in ["dfdx", "serde_yaml", "petgraph", "clap", "tokenizers"] {
-        assert!(!tree.lines().any(|line| line == alien), "{alien} in\n{tree}");
+        assert!(
+            !tree.lines().any(|line| line == alien),
+            "{alien} in\n{tree}"
+        );
     }
 }

@@ -30,8 +30,14 @@ fn graphs() {
     place.write("small.yaml", SMALL);
     let mermaid = place.run(&["graph", "small.yaml"]).success().stdout;
     insta::assert_snapshot!("mermaid", mermaid);
-    let dot = place.run(&["graph", "small.yaml", "--format", "dot"]).success().stdout;
-    assert!(dot.starts_with("digraph {") && dot.contains("prompt_rte"), "{dot}");
+    let dot = place
+        .run(&["graph", "small.yaml", "--format", "dot"])
+        .success()
+        .stdout;
+    assert!(
+        dot.starts_with("digraph {") && dot.contains("prompt_rte"),
+        "{dot}"
+    );
 }
 
 #[test]
@@ -43,7 +49,14 @@ fn generate_answers_arguments_and_lines_of_standard_input() {
     assert_eq!(line.success().stdout, argument.stdout.repeat(2));
     assert_eq!(argument.stdout.lines().count(), 1);
     assert_ne!(argument.stdout.trim(), "");
-    let beams = ["generate", "--beams", "4", "--length-penalty", "t5x", question];
+    let beams = [
+        "generate",
+        "--beams",
+        "4",
+        "--length-penalty",
+        "t5x",
+        question,
+    ];
     assert_ne!(place.run(&beams).success().stdout.trim(), "");
 }
 
@@ -52,9 +65,17 @@ fn a_run_prints_its_table_on_stdout_and_the_rest_on_stderr() {
     let place = Workplace::new();
     place.write("small.yaml", SMALL);
     let first = place.run(&["run", "small.yaml"]).success();
-    assert!(first.stdout.starts_with("small: table (seed 3)\n\ntask"), "{}", first.stdout);
+    assert!(
+        first.stdout.starts_with("small: table (seed 3)\n\ntask"),
+        "{}",
+        first.stdout
+    );
     assert!(first.stdout.contains("Norm. Avg."), "{}", first.stdout);
-    assert!(first.stderr.contains("tuned: 8/8  loss "), "{}", first.stderr);
+    assert!(
+        first.stderr.contains("tuned: 8/8  loss "),
+        "{}",
+        first.stderr
+    );
     assert!(first.stderr.contains("tokens/s"), "{}", first.stderr);
 
     // The same again: nothing is computed, the same is printed.
@@ -63,7 +84,9 @@ fn a_run_prints_its_table_on_stdout_and_the_rest_on_stderr() {
     assert!(second.stderr.contains("tuned: cached") && !second.stderr.contains("started"));
     let report = place.run(&["report", "small.yaml"]).success();
     assert_eq!(report.stdout, first.stdout);
-    let markdown = place.run(&["report", "small.yaml", "--format", "markdown"]).success();
+    let markdown = place
+        .run(&["report", "small.yaml", "--format", "markdown"])
+        .success();
     let file = std::fs::read_to_string(place.path(".promot/runs/small-seed3/report.md")).unwrap();
     assert_eq!(markdown.stdout, file);
 
@@ -74,7 +97,14 @@ fn a_run_prints_its_table_on_stdout_and_the_rest_on_stderr() {
         path.rsplit_once('/').unwrap().0.to_owned()
     };
     let (model, prompt) = (directory("model_tune"), directory("prompt_tune"));
-    let args = ["generate", "--model", &model, "--prompt", &prompt, "Anna is tall."];
+    let args = [
+        "generate",
+        "--model",
+        &model,
+        "--prompt",
+        &prompt,
+        "Anna is tall.",
+    ];
     assert_ne!(place.run(&args).success().stdout.trim(), "");
 }
 
@@ -82,17 +112,34 @@ fn a_run_prints_its_table_on_stdout_and_the_rest_on_stderr() {
 fn only_and_force() {
     let place = Workplace::new();
     place.write("small.yaml", SMALL);
-    let only = place.run(&["run", "small.yaml", "--only", "prompt_rte"]).success();
+    let only = place
+        .run(&["run", "small.yaml", "--only", "prompt_rte"])
+        .success();
     assert_eq!(only.stdout, "");
     assert!(only.stderr.contains("prompt_rte: done") && !only.stderr.contains("tuned"));
     let unfinished = place.run(&["report", "small.yaml"]);
     assert_eq!(unfinished.code, Some(1));
-    assert!(unfinished.stderr.contains("run the pipeline first"), "{}", unfinished.stderr);
+    assert!(
+        unfinished.stderr.contains("run the pipeline first"),
+        "{}",
+        unfinished.stderr
+    );
     let before = place.results();
-    let args = ["run", "small.yaml", "--only", "prompt_rte", "--force", "prompt_rte"];
+    let args = [
+        "run",
+        "small.yaml",
+        "--only",
+        "prompt_rte",
+        "--force",
+        "prompt_rte",
+    ];
     let forced = place.run(&args).success();
     assert!(forced.stderr.contains("rte: cached"), "{}", forced.stderr);
-    assert!(forced.stderr.contains("prompt_rte: done"), "{}", forced.stderr);
+    assert!(
+        forced.stderr.contains("prompt_rte: done"),
+        "{}",
+        forced.stderr
+    );
     assert_eq!(place.results(), before);
 }
 

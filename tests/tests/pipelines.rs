@@ -10,7 +10,10 @@ fn every_shipped_pipeline_plans() {
     let mut files: Vec<_> = fs::read_dir(root().join("pipelines"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
         .collect();
     files.sort();
     assert!(files.len() >= 4, "{files:?}");
@@ -25,7 +28,9 @@ fn every_shipped_pipeline_plans() {
 /// Names of the stages that `plan` says will run.
 fn to_run(place: &Workplace, args: &[&str]) -> Vec<String> {
     let plan = place.run(&[&["plan"], args].concat()).success().stdout;
-    let lines = plan.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let lines = plan
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
     lines
         .filter(|words| words.get(2) == Some(&"run"))
         .map(|words| words[0].to_owned())
@@ -34,7 +39,9 @@ fn to_run(place: &Workplace, args: &[&str]) -> Vec<String> {
 
 /// Names of the stages that were computed.
 fn computed(stderr: &str) -> Vec<String> {
-    let done = stderr.lines().filter_map(|line| line.split_once(": done in "));
+    let done = stderr
+        .lines()
+        .filter_map(|line| line.split_once(": done in "));
     done.map(|(stage, _)| stage.to_owned()).collect()
 }
 
@@ -47,13 +54,20 @@ fn a_changed_stage_runs_again_with_all_that_depend_on_it() {
 
     // Comments and the order of keys say nothing.
     let reordered = SMALL
-        .replace("name: small\nseed: 3", "# a remark\nseed: 3   # another\nname: small")
+        .replace(
+            "name: small\nseed: 3",
+            "# a remark\nseed: 3   # another\nname: small",
+        )
         .replace("task: rte, train_rows: 80", "train_rows: 80, task: rte");
     assert_ne!(reordered, SMALL);
     place.write("reordered.yaml", reordered);
     assert_eq!(to_run(&place, &["reordered.yaml"]), Vec::<String>::new());
 
-    let args = ["small.yaml", "--set", "stages.prompt_enfr.prompt_tune.steps=6"];
+    let args = [
+        "small.yaml",
+        "--set",
+        "stages.prompt_enfr.prompt_tune.steps=6",
+    ];
     let expected = ["prompt_enfr", "both", "tuned", "table"];
     assert_eq!(to_run(&place, &args), expected);
     let why = place.run(&[&["plan"], &args[..]].concat()).success().stdout;

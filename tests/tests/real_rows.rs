@@ -29,7 +29,12 @@ fn rte_trains_and_evaluates_on_real_rows() {
     }
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let table = place.run(&args).success().stdout;
-    let target = table.lines().find(|line| line.starts_with("RTE (tuned")).unwrap();
-    let rows = target.split_whitespace().find(|word| word.parse::<u32>().is_ok());
+    let target = table
+        .lines()
+        .find(|line| line.starts_with("RTE (tuned"))
+        .unwrap();
+    let rows = target
+        .split_whitespace()
+        .find(|word| word.parse::<u32>().is_ok());
     assert_eq!(rows, Some("185"), "{table}");
 }

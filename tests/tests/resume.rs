@@ -7,18 +7,29 @@ use std::time::{Duration, Instant};
 use promot_tests::{FROM_SCRATCH, SMALL, Workplace};
 
 /// Waits until the run has told `event`, then kills it. Fails if the run ends before.
-fn kill_at(place: &Workplace, mut child: Child, log: &str, event: &str, signal: &str) -> Option<i32> {
+fn kill_at(
+    place: &Workplace,
+    mut child: Child,
+    log: &str,
+    event: &str,
+    signal: &str,
+) -> Option<i32> {
     let started = Instant::now();
     loop {
         let told = fs::read_to_string(place.path(log)).unwrap_or_default();
         if told.contains(event) {
             break;
         }
-        assert!(child.try_wait().unwrap().is_none(), "ended without {event}:\n{told}");
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "ended without {event}:\n{told}"
+        );
         assert!(started.elapsed() < Duration::from_secs(120), "no {event}");
         std::thread::sleep(Duration::from_millis(1));
     }
-    let killed = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    let killed = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
     assert!(killed.unwrap().success());
     child.wait().unwrap().code()
 }
@@ -31,7 +42,9 @@ fn step(stage: &str, step: u64) -> String {
 fn a_killed_run_goes_on_to_the_same_results() {
     let undisturbed = Workplace::new();
     undisturbed.write("small.yaml", SMALL);
-    undisturbed.run(&["run", "small.yaml", "--threads", "2"]).success();
+    undisturbed
+        .run(&["run", "small.yaml", "--threads", "2"])
+        .success();
 
     // In the middle of every kind of stage: data and mix are over at once, so they are killed as
     // soon as they show.
@@ -51,19 +64,26 @@ fn a_killed_run_goes_on_to_the_same_results() {
         let code = kill_at(&place, child, log, event, "-KILL");
         assert_eq!(code, None, "killed, not ended");
     }
-    let last = place.run(&["run", "small.yaml", "--threads", "1"]).success();
+    let last = place
+        .run(&["run", "small.yaml", "--threads", "1"])
+        .success();
     assert!(last.stderr.contains("tuned: cached"), "{}", last.stderr);
     // Killed and on one thread here, undisturbed and on two there.
     assert_eq!(place.results(), undisturbed.results());
     let told = fs::read_to_string(place.path(log)).unwrap();
-    assert!(told.contains(r#""event":"stage_resumed","stage":"tuned""#), "{told}");
+    assert!(
+        told.contains(r#""event":"stage_resumed","stage":"tuned""#),
+        "{told}"
+    );
 }
 
 #[test]
 fn killed_pretraining_goes_on_to_the_same_model() {
     let undisturbed = Workplace::new();
     undisturbed.write("scratch.yaml", FROM_SCRATCH);
-    undisturbed.run(&["run", "scratch.yaml", "--threads", "2"]).success();
+    undisturbed
+        .run(&["run", "scratch.yaml", "--threads", "2"])
+        .success();
 
     let place = Workplace::new();
     place.write("scratch.yaml", FROM_SCRATCH);
@@ -72,7 +92,9 @@ fn killed_pretraining_goes_on_to_the_same_model() {
         let child = place.start(&["run", "scratch.yaml", "--threads", "1"]);
         kill_at(&place, child, log, &event, "-KILL");
     }
-    place.run(&["run", "scratch.yaml", "--threads", "1"]).success();
+    place
+        .run(&["run", "scratch.yaml", "--threads", "1"])
+        .success();
     assert_eq!(place.results(), undisturbed.results());
 }
 
@@ -81,12 +103,21 @@ fn ctrl_c_stops_after_the_step_with_a_checkpoint() {
     let place = Workplace::new();
     place.write("scratch.yaml", FROM_SCRATCH);
     // No checkpoint is due before the end, so the one that is gone on from is made by the stop.
-    let args = ["run", "scratch.yaml", "--set", "stages.model.pretrain.checkpoint_every=12"];
+    let args = [
+        "run",
+        "scratch.yaml",
+        "--set",
+        "stages.model.pretrain.checkpoint_every=12",
+    ];
     let log = ".promot/runs/scratch-seed0/events.jsonl";
     let code = kill_at(&place, place.start(&args), log, &step("model", 2), "-INT");
     assert_eq!(code, Some(130));
     let resumed = place.run(&args).success();
-    assert!(resumed.stderr.contains("model: goes on from step"), "{}", resumed.stderr);
+    assert!(
+        resumed.stderr.contains("model: goes on from step"),
+        "{}",
+        resumed.stderr
+    );
     let undisturbed = Workplace::new();
     undisturbed.write("scratch.yaml", FROM_SCRATCH);
     undisturbed.run(&args).success();
@@ -97,15 +128,27 @@ fn ctrl_c_stops_after_the_step_with_a_checkpoint() {
 fn two_runs_do_not_work_on_one_stage() {
     let place = Workplace::new();
     place.write("scratch.yaml", FROM_SCRATCH);
-    let args = ["run", "scratch.yaml", "--set", "stages.model.pretrain.steps=100000"];
+    let args = [
+        "run",
+        "scratch.yaml",
+        "--set",
+        "stages.model.pretrain.steps=100000",
+    ];
     let mut child = place.start(&args);
     let log = place.path(".promot/runs/scratch-seed0/events.jsonl");
-    while !fs::read_to_string(&log).unwrap_or_default().contains(&step("model", 1)) {
+    while !fs::read_to_string(&log)
+        .unwrap_or_default()
+        .contains(&step("model", 1))
+    {
         std::thread::sleep(Duration::from_millis(1));
     }
     let second = place.run(&args);
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(second.code, Some(1), "{}", second.all());
-    assert!(second.stderr.contains("another run is working in"), "{}", second.stderr);
+    assert!(
+        second.stderr.contains("another run is working in"),
+        "{}",
+        second.stderr
+    );
 }

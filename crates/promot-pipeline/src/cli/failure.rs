@@ -11,7 +11,7 @@ pub(crate) enum Failure {
     /// The input is at fault: exit code 2, as for wrong arguments.
     BadInput(String),
     /// The run failed: exit code 1.
-    Failed(String),
+    Failed(anyhow::Error),
     /// The user stopped it: exit code 130, as a shell reports Ctrl-C.
     Interrupted(String),
     /// Whoever read the output has seen enough, as `head` has.
@@ -23,7 +23,7 @@ impl Failure {
     pub(crate) fn report(self) -> ExitCode {
         let (code, message) = match self {
             Self::BadInput(message) => (2, message),
-            Self::Failed(message) => (1, message),
+            Self::Failed(error) => (1, format!("error: {error:#}")),
             Self::Interrupted(message) => (130, message),
             Self::NobodyReads => return ExitCode::SUCCESS,
         };
@@ -34,20 +34,16 @@ impl Failure {
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        let mut message = if error.is_interruption() {
-            error.to_string()
-        } else {
-            format!("error: {error}")
-        };
+        let mut message = error.to_string();
         if let Some(hint) = error.hint() {
             message.push_str(&format!("\n  hint: {hint}"));
         }
         if error.is_interruption() {
             Self::Interrupted(message)
         } else if error.is_bad_input() {
-            Self::BadInput(message)
+            Self::BadInput(format!("error: {message}"))
         } else {
-            Self::Failed(message)
+            Self::Failed(anyhow::Error::msg(message))
         }
     }
 }
@@ -58,7 +54,7 @@ impl From<io::Error> for Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {
             Self::NobodyReads
         } else {
-            Self::Failed(format!("error: standard output: {error}"))
+            Self::Failed(anyhow::Error::new(error).context("standard output"))
         }
     }
 }

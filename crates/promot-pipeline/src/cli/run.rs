@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use promot_core::{StopFlag, write_atomically};
 use promot_pipeline::diagnostic::nearest;
 use promot_pipeline::plan::Plan;
@@ -21,7 +22,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     if let Some(threads) = args.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
         pool.build_global()
-            .map_err(|error| Failure::Failed(format!("error: --threads: {error}")))?;
+            .context("--threads")
+            .map_err(Failure::Failed)?;
     }
     let plan = load(&args.stored.pipeline)?;
     let selection = Selection {
@@ -31,9 +33,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     check_inputs(&plan)?;
     let store = Store::new(&args.stored.store);
     let reports = report_directory(&args.stored.store, &plan);
-    fs::create_dir_all(&reports).map_err(|error| cannot_write(&reports, &error))?;
-    let progress = Progress::new(&reports.join("events.jsonl"))
-        .map_err(|error| cannot_write(&reports.join("events.jsonl"), &error))?;
+    let log = reports.join("events.jsonl");
+    let progress = fs::create_dir_all(&reports)
+        .and_then(|()| Progress::new(&log))
+        .with_context(|| log.display().to_string())
+        .map_err(Failure::Failed)?;
     let stop = StopFlag::new();
     stop_on_ctrl_c(&stop);
 
@@ -64,7 +68,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         ("report.md", markdown(&report).into_bytes()),
     ] {
         let path = reports.join(name);
-        write_atomically(&path, &bytes).map_err(|error| cannot_write(&path, &error))?;
+        write_atomically(&path, &bytes)
+            .with_context(|| path.display().to_string())
+            .map_err(Failure::Failed)?;
     }
     print_tables(&report)?;
     eprintln!("report: {}", reports.join("report.md").display());
@@ -105,7 +111,7 @@ fn collect(plan: &Plan, store: &Store) -> Result<Report, Failure> {
                 "run the stage again with --force and its name".to_owned()
             }
         };
-        Failure::Failed(format!("error: {error}\n  hint: {hint}"))
+        Failure::Failed(anyhow::anyhow!("{error}\n  hint: {hint}"))
     })
 }
 
@@ -144,8 +150,4 @@ fn stop_on_ctrl_c(stop: &StopFlag) {
     if let Err(error) = ctrlc::set_handler(handler) {
         eprintln!("warning: Ctrl-C will stop at once, without a checkpoint: {error}");
     }
-}
-
-fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Failed(format!("error: {}: {error}", path.display()))
 }

@@ -10,7 +10,10 @@ use promot_core::{Digest, Digester, Seed};
 use super::key;
 use super::params::{BaseModel, EvalParams, MixParams, StageKind};
 use super::read::{Reader, Reference};
+use super::widths::check_widths;
 use super::{Plan, Stage};
+use promot_model::arch::T5Config;
+
 use crate::builtin;
 use crate::diagnostic::{Diagnostics, Place};
 use crate::spec::{Fields, Node, Value};
@@ -85,6 +88,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
     }
     check_references(&parsed, &mut diagnostics);
     check_uses(&mut parsed, &mut diagnostics);
+    check_widths(&parsed, base.as_ref(), &mut diagnostics);
     let graph = link(&parsed);
     check_cycles(&graph, &parsed, &mut diagnostics);
     if !diagnostics.is_empty() {
@@ -128,11 +132,11 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
 }
 
 /// A stage as it was read; without a kind if that had problems.
-struct Parsed {
-    name: String,
-    place: Place,
-    kind: Option<StageKind>,
-    references: Vec<Reference>,
+pub(super) struct Parsed {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) kind: Option<StageKind>,
+    pub(super) references: Vec<Reference>,
 }
 
 fn root_has(root: &Node, key: &str) -> bool {
@@ -186,16 +190,30 @@ fn base_model(node: &Node, directory: &Path, diagnostics: &mut Diagnostics) -> O
             diagnostics.unknown(node.place, "built-in model", name, &builtin::names());
             return None;
         };
+        let config = T5Config::from_json(model.config).expect("a model of our own");
         return Some(BaseModel::Builtin {
             name: name.to_owned(),
+            d_model: config.d_model,
             digest: model.digest(),
         });
     }
     let path = directory.join(text);
     let mut digester = Digester::new();
+    let mut d_model = None;
     for file in ["config.json", "tokenizer.json"] {
         match std::fs::read(path.join(file)) {
-            Ok(bytes) => digester = digester.field(file, bytes),
+            Ok(bytes) => {
+                if file == "config.json" {
+                    match T5Config::from_json(&bytes) {
+                        Ok(config) => d_model = Some(config.d_model),
+                        Err(error) => {
+                            let message = format!("`model`: {}: {error}", path.display());
+                            diagnostics.push(node.place, message, None);
+                        }
+                    }
+                }
+                digester = digester.field(file, bytes);
+            }
             Err(error) => {
                 let message = format!("`model`: {}: {error}", path.join(file).display());
                 let hint = "expected a directory with config.json, model.safetensors and tokenizer.json, or builtin:mini-t5";
@@ -239,6 +257,7 @@ fn base_model(node: &Node, directory: &Path, diagnostics: &mut Diagnostics) -> O
     }
     Some(BaseModel::Directory {
         path,
+        d_model: d_model?,
         digest: digester.finish(),
     })
 }

@@ -6,6 +6,7 @@ mod key;
 mod params;
 mod read;
 mod why;
+mod widths;
 
 pub use compile::compile;
 pub use params::{

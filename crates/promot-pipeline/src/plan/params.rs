@@ -15,6 +15,8 @@ pub enum BaseModel {
     Builtin {
         /// Its name.
         name: String,
+        /// Its width.
+        d_model: usize,
         /// Digest of its files.
         digest: Digest,
     },
@@ -22,9 +24,20 @@ pub enum BaseModel {
     Directory {
         /// The directory.
         path: PathBuf,
+        /// Its width.
+        d_model: usize,
         /// Digest of its files.
         digest: Digest,
     },
+}
+
+impl BaseModel {
+    /// The width of the model's residual stream.
+    pub fn d_model(&self) -> usize {
+        match self {
+            Self::Builtin { d_model, .. } | Self::Directory { d_model, .. } => *d_model,
+        }
+    }
 }
 
 /// What a stage does.

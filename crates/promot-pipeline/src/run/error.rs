@@ -22,8 +22,13 @@ pub enum RunError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// A tokenizer cannot be used.
-    #[error("tokenizer: {0}")]
-    Tokenizer(#[from] TokenizerError),
+    #[error("{}: {source}", path.display())]
+    Tokenizer {
+        /// Its file.
+        path: PathBuf,
+        /// What is the matter with it.
+        source: TokenizerError,
+    },
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -104,7 +109,7 @@ impl RunError {
     pub fn is_bad_input(&self) -> bool {
         match self {
             Self::InStage { source, .. } => source.is_bad_input(),
-            Self::Data(_) | Self::Tokenizer(_) | Self::Mismatch { .. } => true,
+            Self::Data(_) | Self::Tokenizer { .. } | Self::Mismatch { .. } => true,
             // A checkpoint the user gave; those in the store are written by the run itself.
             Self::Checkpoint(error) => !matches!(error, CheckpointError::Io { .. }),
             _ => false,
@@ -116,7 +121,7 @@ impl RunError {
         match self {
             Self::Interrupted { .. } => Some("run the same command again to go on".to_owned()),
             Self::Data(error) => error.hint(),
-            Self::Tokenizer(error) => Some(error.hint().to_owned()),
+            Self::Tokenizer { source, .. } => Some(source.hint().to_owned()),
             Self::Checkpoint(error) => error.hint().map(str::to_owned),
             Self::Train(error) => error.hint().map(str::to_owned),
             Self::Metric(error) => Some(error.hint().to_owned()),

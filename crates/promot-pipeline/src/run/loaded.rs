@@ -28,10 +28,11 @@ impl LoadedModel {
     /// If a file is missing or damaged, or the tokenizer has more tokens than the model.
     pub fn from_directory(directory: &Path) -> Result<Self, RunError> {
         let model = load_model(&Host::new(), directory)?;
-        Self::new(
-            model,
-            Tokenizer::from_file(&directory.join("tokenizer.json"))?,
-        )
+        let path = directory.join("tokenizer.json");
+        match Tokenizer::from_file(&path) {
+            Ok(tokenizer) => Self::new(model, tokenizer),
+            Err(source) => Err(RunError::Tokenizer { path, source }),
+        }
     }
 
     /// `builtin:NAME`, or a directory as [`LoadedModel::from_directory`] reads it.
@@ -52,7 +53,8 @@ impl LoadedModel {
     fn builtin(name: &str) -> Result<Self, RunError> {
         let files = builtin::find(name).expect("the caller has checked the name");
         let model = load_model_from_bytes(&Host::new(), files.config, files.weights)?;
-        Self::new(model, Tokenizer::from_bytes(files.tokenizer)?)
+        let tokenizer = Tokenizer::from_bytes(files.tokenizer);
+        Self::new(model, tokenizer.expect("a tokenizer of our own"))
     }
 
     fn new(model: T5<Host>, tokenizer: Tokenizer) -> Result<Self, RunError> {

@@ -1,0 +1,223 @@
+//! Bad input: what is said, where, and the exit code. Everything a user sees is in snapshots.
+
+use std::fs;
+
+use promot_tests::{Printed, Workplace, root};
+
+/// The program's words about `yaml`, with the temporary directory's name taken out.
+fn validate(place: &Workplace, yaml: &str) -> String {
+    place.write("bad.yaml", yaml);
+    redacted(place, place.run(&["validate", "bad.yaml"]))
+}
+
+fn redacted(place: &Workplace, printed: Printed) -> String {
+    let all = printed.all();
+    assert!(!all.contains("panicked"), "{all}");
+    all.replace(&place.path("").display().to_string(), "[dir]/")
+}
+
+#[test]
+fn all_problems_of_a_file_at_once() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 2
+name: bad
+model: builtin:mini-t6
+stages:
+  rte: { data: { task: rtee, sourc: mini } }
+  prompt: { prompt_tune: { on: rte, steps: 0, learning_rate: fast } }
+  tuned: { model_tune: { on: tunned, prompt: rte, dropout: 1.5 } }
+  table: { evaluate: { target: rte } }
+  table2: { eval: { models: { Base: base }, tasks: [cbb], shots: [1, many] } }
+";
+    insta::assert_snapshot!("all_at_once", validate(&place, yaml));
+}
+
+#[test]
+fn stages_in_a_circle() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 1
+name: circle
+stages:
+  rte: { data: { task: rte } }
+  one: { model_tune: { on: rte, from: two } }
+  two: { model_tune: { on: rte, from: one } }
+";
+    insta::assert_snapshot!("circle", validate(&place, yaml));
+}
+
+#[test]
+fn what_is_no_yaml() {
+    let place = Workplace::new();
+    insta::assert_snapshot!(
+        "no_yaml",
+        validate(&place, "version: 1\nname: [x\nstages: {}\n")
+    );
+    insta::assert_snapshot!("twice", validate(&place, "version: 1\nname: x\nname: y\n"));
+    place.write("latin1.yaml", b"version: 1\nname: caf\xe9\n");
+    let printed = place.run(&["validate", "latin1.yaml"]);
+    insta::assert_snapshot!("no_utf8", redacted(&place, printed));
+    let printed = place.run(&["run", "nowhere.yaml"]);
+    insta::assert_snapshot!("no_file", redacted(&place, printed));
+}
+
+#[test]
+fn set_arguments() {
+    let place = Workplace::new();
+    place.write("ok.yaml", promot_tests::SMALL);
+    let args = [
+        "plan",
+        "ok.yaml",
+        "--set",
+        "stages.tuned.model_tune.step=3",
+        "--set",
+        "seed=minus one",
+        "--set",
+        "name",
+    ];
+    insta::assert_snapshot!("set_syntax", redacted(&place, place.run(&args)));
+    insta::assert_snapshot!("set_values", redacted(&place, place.run(&args[..6])));
+    let printed = place.run(&["run", "ok.yaml", "--only", "prompt_rt"]);
+    insta::assert_snapshot!("unknown_only", redacted(&place, printed));
+}
+
+#[test]
+fn a_prompt_from_another_models_width() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 1
+name: widths
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte } }
+  small: { pretrain: { d_model: 32 } }
+  prompt: { prompt_tune: { on: rte, from: small } }
+  tuned: { model_tune: { on: rte, prompt: prompt } }
+  table: { eval: { models: { Tuned: { model: tuned, prompt: prompt } }, target: rte } }
+";
+    insta::assert_snapshot!("widths", validate(&place, yaml));
+}
+
+#[test]
+fn rows_that_cannot_be_used() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 1
+name: rows
+stages:
+  rte: { data: { task: rte, source: { jsonl: { train: train.jsonl } } } }
+";
+    insta::assert_snapshot!("missing_file", validate(&place, yaml));
+    let good =
+        "{\"premise\": \"It rains.\", \"hypothesis\": \"It is wet.\", \"label\": \"entailment\"}\n";
+    let cases: [(&str, Vec<u8>); 5] = [
+        (
+            "no_field",
+            format!("{good}{{\"premise\": \"It rains.\"}}\n").into(),
+        ),
+        ("unknown_label", good.replace("entailment", "maybe").into()),
+        ("no_json", format!("{good}{good}not json\n").into()),
+        (
+            "row_no_utf8",
+            [good.as_bytes(), b"{\"premise\": \"\xff\"}\n"].concat(),
+        ),
+        ("no_rows", Vec::new()),
+    ];
+    for (name, rows) in cases {
+        place.write("train.jsonl", rows);
+        insta::assert_snapshot!(name, validate(&place, yaml));
+    }
+}
+
+/// A directory with the built-in model's files.
+fn model_directory(place: &Workplace) {
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let from = root()
+            .join("crates/promot-pipeline/assets/mini-t5")
+            .join(file);
+        place.write(&format!("model/{file}"), fs::read(from).unwrap());
+    }
+}
+
+#[test]
+fn models_that_cannot_be_used() {
+    let yaml = "\
+version: 1
+name: models
+model: model
+stages:
+  rte: { data: { task: rte } }
+  tuned: { model_tune: { on: rte } }
+";
+    let place = Workplace::new();
+    insta::assert_snapshot!("no_model", validate(&place, yaml));
+    model_directory(&place);
+    place.write("bad.yaml", yaml);
+    place.run(&["validate", "bad.yaml"]).success();
+
+    let weights = fs::read(place.path("model/model.safetensors")).unwrap();
+    place.write("model/model.safetensors", &weights[..weights.len() - 1000]);
+    insta::assert_snapshot!("truncated", validate(&place, yaml));
+    // A header that says it is longer than any memory.
+    place.write(
+        "model/model.safetensors",
+        [&[0xff; 8], &weights[8..]].concat(),
+    );
+    insta::assert_snapshot!("lying", validate(&place, yaml));
+    place.write("model/model.safetensors", &weights);
+
+    let tokenizer = fs::read_to_string(place.path("model/tokenizer.json")).unwrap();
+    place.write(
+        "model/tokenizer.json",
+        tokenizer.replace("<extra_id_", "<extra_"),
+    );
+    insta::assert_snapshot!("no_sentinels", validate(&place, yaml));
+    place.write("model/tokenizer.json", &tokenizer[..tokenizer.len() / 2]);
+    insta::assert_snapshot!("half_a_tokenizer", validate(&place, yaml));
+    place.write("model/tokenizer.json", &tokenizer);
+
+    place.write("model/config.json", "{\"d_model\": 128}");
+    insta::assert_snapshot!("half_a_config", validate(&place, yaml));
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_stage_and_keeps_the_checkpoint() {
+    let place = Workplace::new();
+    place.write("small.yaml", promot_tests::SMALL);
+    let args = [
+        "run",
+        "small.yaml",
+        "--set",
+        "stages.prompt_rte.prompt_tune.learning_rate=1e38",
+        "--set",
+        "stages.prompt_rte.prompt_tune.optimizer=adamw",
+    ];
+    let printed = place.run(&args);
+    assert_eq!(printed.code, Some(1), "{}", printed.all());
+    assert!(
+        printed.stderr.contains("error: stage `prompt_rte`:"),
+        "{}",
+        printed.stderr
+    );
+    assert!(printed.stderr.contains("hint: "), "{}", printed.stderr);
+}
+
+#[test]
+fn the_leftovers_of_a_damaged_run_are_not_believed() {
+    let place = Workplace::new();
+    place.write("small.yaml", promot_tests::SMALL);
+    place.run(&["run", "small.yaml"]).success();
+    let table = place
+        .results()
+        .into_keys()
+        .find(|path| path.ends_with("table.json"))
+        .unwrap();
+    place.write(&table, "{\"models\": [");
+    let printed = place.run(&["run", "small.yaml"]);
+    assert_eq!(printed.code, Some(1), "{}", printed.all());
+    assert!(printed.stderr.contains("--force"), "{}", printed.stderr);
+    place
+        .run(&["run", "small.yaml", "--force", "table"])
+        .success();
+}
