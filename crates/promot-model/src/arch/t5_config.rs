@@ -197,7 +197,10 @@ impl T5Config {
         }
         // Half of the buckets are for either direction, half of those for exact distances.
         let buckets = self.relative_attention_num_buckets;
-        if buckets < 4 || buckets % 4 != 0 || self.relative_attention_max_distance <= buckets / 2 {
+        if buckets < 4
+            || !buckets.is_multiple_of(4)
+            || self.relative_attention_max_distance <= buckets / 2
+        {
             return Err(ConfigError::Value {
                 key: "relative_attention_num_buckets",
                 value: buckets.to_string(),

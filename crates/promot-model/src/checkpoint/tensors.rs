@@ -132,7 +132,7 @@ mod tests {
             (
                 "a".to_owned(),
                 (
-                    vec![1.0, -0.0, f32::MIN_POSITIVE, 3.14159, 1e30, 7.0],
+                    vec![1.0, -0.0, f32::MIN_POSITIVE, 3.25, 1e30, 7.0],
                     vec![2, 3],
                 ),
             ),
@@ -149,7 +149,7 @@ mod tests {
         let rounded = parse_tensors(&serialize_bf16(&tensors).unwrap()).unwrap();
         assert_eq!(rounded["a"].0[3], 3.140_625);
         // Halfway between two bf16 numbers: the even one.
-        let half = NamedTensors::from([("x".to_owned(), (vec![1.003_906_25], vec![1]))]);
+        let half = NamedTensors::from([("x".to_owned(), (vec![1.003_906_2], vec![1]))]);
         assert_eq!(
             parse_tensors(&serialize_bf16(&half).unwrap()).unwrap()["x"].0,
             [1.0]

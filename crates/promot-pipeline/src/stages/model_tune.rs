@@ -4,7 +4,7 @@ use promot_model::checkpoint::SavePrecision;
 use promot_model::prompt::SoftPrompt;
 use promot_model::train::Tune;
 
-use super::training::{prompt_of, starting_model, tune, tuned_tasks, write_model};
+use super::training::{Work, prompt_of, starting_model, tune, tuned_tasks, write_model};
 use crate::plan::{ModelTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 
@@ -24,15 +24,11 @@ pub(crate) fn run(
         .iter()
         .map(|name| prompt_of(name, &model, context))
         .collect();
-    let trained = tune(
+    let work = Work {
         stage,
-        &params.train,
-        Tune::Model,
-        &model,
-        &prompts?,
-        tasks,
         directory,
         context,
-    )?;
+    };
+    let trained = tune(work, &params.train, Tune::Model, &model, &prompts?, tasks)?;
     write_model(directory, &trained, &model.tokenizer, SavePrecision::F32)
 }

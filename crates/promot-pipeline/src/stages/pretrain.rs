@@ -9,7 +9,7 @@ use promot_model::backend::Host;
 use promot_model::checkpoint::SavePrecision;
 use promot_model::train::Tune;
 
-use super::training::{train_with, write_model};
+use super::training::{Work, train_with, write_model};
 use crate::plan::{ModelSize, PretrainParams, Stage};
 use crate::run::{Context, LoadedModel, RunError, StageDirectory};
 
@@ -39,16 +39,19 @@ pub(crate) fn run(
         curriculum,
         seed,
     );
-    let trained = train_with(
+    let work = Work {
         stage,
+        directory,
+        context,
+    };
+    let trained = train_with(
+        work,
         &params.train,
         Tune::Model,
         &model,
         &[],
         &batches,
         None,
-        directory,
-        context,
     )?;
     // Half the size, and what is embedded in the program.
     write_model(directory, &trained, &model.tokenizer, SavePrecision::Bf16)

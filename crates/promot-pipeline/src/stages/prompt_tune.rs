@@ -4,7 +4,7 @@ use promot_model::checkpoint::save_prompt;
 use promot_model::prompt::{PromptInit, SoftPrompt};
 use promot_model::train::Tune;
 
-use super::training::{starting_model, tune, tuned_tasks, write_summary};
+use super::training::{Work, starting_model, tune, tuned_tasks, write_summary};
 use crate::plan::{BaseModel, PromptTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 
@@ -26,16 +26,12 @@ pub(crate) fn run(
     };
     let seed = context.plan.seed.child(&stage.name, "prompt");
     let start = SoftPrompt::init(&model.model, params.length, init, seed);
-    let trained = tune(
+    let work = Work {
         stage,
-        &params.train,
-        Tune::Prompts,
-        &model,
-        &[start],
-        tasks,
         directory,
         context,
-    )?;
+    };
+    let trained = tune(work, &params.train, Tune::Prompts, &model, &[start], tasks)?;
     let base = match (&params.from, &context.plan.base) {
         (Some(stage), _) => stage.clone(),
         (None, Some(BaseModel::Builtin { name, .. })) => format!("builtin:{name}"),

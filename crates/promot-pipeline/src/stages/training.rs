@@ -102,18 +102,25 @@ pub(super) fn tuned_tasks(
     }
 }
 
+/// What a stage works on, and where.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) directory: &'a StageDirectory,
+    pub(super) context: &'a Context<'a>,
+}
+
 /// Tunes a model or its prompts on tasks; checkpoints are chosen by the mean of the tasks' own
 /// metrics on rows held back from training.
 pub(super) fn tune(
-    stage: &Stage,
+    work: Work<'_>,
     params: &TrainParams,
     tune: Tune,
     model: &LoadedModel,
     prompts: &[SoftPrompt],
     tasks: Vec<TunedTask>,
-    directory: &StageDirectory,
-    context: &Context<'_>,
 ) -> Result<Trained<Host>, RunError> {
+    let Work { stage, context, .. } = work;
     let seed = context.plan.seed.child(&stage.name, "training");
     let bad_shots = |error: &dyn std::fmt::Display| {
         RunError::mismatch(
@@ -179,17 +186,8 @@ pub(super) fn tune(
         }
         Some(total / dev.len() as f64)
     };
-    let trained = train_with(
-        stage,
-        params,
-        tune,
-        model,
-        prompts,
-        &batches,
-        Some(&mut measure),
-        directory,
-        context,
-    )?;
+    let measure: &mut Measure<'_, Host> = &mut measure;
+    let trained = train_with(work, params, tune, model, prompts, &batches, Some(measure))?;
     if batches.truncated() > 0 {
         context.events.emit(Event::Warning {
             stage: stage.name.clone(),
@@ -203,18 +201,20 @@ pub(super) fn tune(
 }
 
 /// Trains on `batches`, or goes on where an interrupted run stopped.
-#[allow(clippy::too_many_arguments)] // everything a training run is connected to
 pub(super) fn train_with(
-    stage: &Stage,
+    work: Work<'_>,
     params: &TrainParams,
     tune: Tune,
     model: &LoadedModel,
     prompts: &[SoftPrompt],
     batches: &dyn BatchSource,
     measure: Option<&mut Measure<'_, Host>>,
-    directory: &StageDirectory,
-    context: &Context<'_>,
 ) -> Result<Trained<Host>, RunError> {
+    let Work {
+        stage,
+        directory,
+        context,
+    } = work;
     context.events.emit(Event::StageStarted {
         stage: stage.name.clone(),
         total: params.steps,

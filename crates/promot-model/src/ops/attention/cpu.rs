@@ -115,11 +115,11 @@ impl Sequence {
 }
 
 /// Splits rows of `width` into the sequences' parts.
-fn split<'a>(
-    mut rows: &'a mut [f32],
+fn split(
+    mut rows: &mut [f32],
     lengths: impl Iterator<Item = usize>,
     width: usize,
-) -> Vec<&'a mut [f32]> {
+) -> Vec<&mut [f32]> {
     let mut parts = Vec::new();
     for length in lengths {
         let (part, rest) = rows.split_at_mut(length * width);
