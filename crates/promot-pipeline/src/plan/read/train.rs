@@ -1,0 +1,174 @@
+//! Stages that train: `pretrain`, `prompt_tune`, `model_tune`, and what they have in common.
+
+use promot_model::optim::Decay;
+
+use super::{Reader, Wanted};
+use crate::plan::params::{
+    CurriculumParams, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams, PromptTuneParams,
+    TrainParams,
+};
+use crate::spec::{Fields, Node};
+
+impl Reader<'_> {
+    pub(super) fn pretrain(&mut self, node: &Node) -> PretrainParams {
+        let mut fields = Fields::of(node, "pretrain", self.diagnostics);
+        let mut size =
+            |key, default| fields.count(key, 1..=65_536, default, self.diagnostics) as usize;
+        let size = ModelSize {
+            d_model: size("d_model", 128),
+            d_kv: size("d_kv", 32),
+            d_ff: size("d_ff", 256),
+            num_layers: size("num_layers", 3),
+            num_decoder_layers: size("num_decoder_layers", 2),
+            num_heads: size("num_heads", 4),
+        };
+        let defaults = TrainParams {
+            learning_rate: 0.01,
+            ..TrainParams::for_models()
+        };
+        let curriculum = self.curriculum(&mut fields);
+        let train = self.train(&mut fields, defaults);
+        fields.finish(self.diagnostics);
+        PretrainParams {
+            size,
+            curriculum,
+            train,
+        }
+    }
+
+    fn curriculum(&mut self, fields: &mut Fields<'_>) -> CurriculumParams {
+        let mut phases = CurriculumParams {
+            verification: 0,
+            zero_shot: 0,
+        };
+        if let Some(node) = fields.take("curriculum") {
+            let mut fields = Fields::of(node, "curriculum", self.diagnostics);
+            let mut steps = |key| fields.count(key, 0..=u64::MAX, 0, self.diagnostics);
+            phases.verification = steps("verification");
+            phases.zero_shot = steps("zero_shot");
+            fields.finish(self.diagnostics);
+        }
+        phases
+    }
+
+    pub(super) fn prompt_tune(&mut self, node: &Node) -> Option<PromptTuneParams> {
+        let mut fields = Fields::of(node, "prompt_tune", self.diagnostics);
+        let on = self.required_stage(&mut fields, "on", Wanted::Data);
+        let from = self.model_name(&mut fields, "from");
+        let length = fields.count("length", 1..=10_000, 100, self.diagnostics) as usize;
+        let init = [("vocabulary", true), ("uniform", false)];
+        let init_from_vocabulary = fields.choice("init", &init, true, self.diagnostics);
+        let train = self.train(&mut fields, TrainParams::for_prompts());
+        fields.finish(self.diagnostics);
+        Some(PromptTuneParams {
+            on: on?,
+            from,
+            length,
+            init_from_vocabulary,
+            train,
+        })
+    }
+
+    pub(super) fn model_tune(&mut self, node: &Node) -> Option<ModelTuneParams> {
+        let mut fields = Fields::of(node, "model_tune", self.diagnostics);
+        let on = self.required_stage(&mut fields, "on", Wanted::DataOrMix);
+        let from = self.model_name(&mut fields, "from");
+        let prompt = self.stage_name(&mut fields, "prompt", Wanted::Prompt);
+        let train = self.train(&mut fields, TrainParams::for_models());
+        fields.finish(self.diagnostics);
+        Some(ModelTuneParams {
+            on: on?,
+            from,
+            prompt,
+            train,
+        })
+    }
+
+    fn train(&mut self, fields: &mut Fields<'_>, defaults: TrainParams) -> TrainParams {
+        let d = &mut *self.diagnostics;
+        let optimizers = [
+            ("adafactor", OptimizerKind::Adafactor),
+            ("adamw", OptimizerKind::Adamw),
+        ];
+        let decays = [
+            ("constant", Decay::Constant),
+            ("cosine", Decay::Cosine),
+            ("linear", Decay::Linear),
+            ("inverse_square_root", Decay::InverseSquareRoot),
+        ];
+        let steps = fields.count("steps", 1..=u64::MAX, defaults.steps, d);
+        TrainParams {
+            steps,
+            checkpoint_every: fields.count(
+                "checkpoint_every",
+                1..=u64::MAX,
+                defaults.checkpoint_every,
+                d,
+            ),
+            batch_size: fields.count("batch_size", 1..=65_536, defaults.batch_size as u64, d)
+                as usize,
+            micro_batches: fields.count("micro_batches", 1..=65_536, 1, d) as usize,
+            optimizer: fields.choice("optimizer", &optimizers, defaults.optimizer, d),
+            scale_by_parameter: fields.flag("scale_by_parameter", defaults.scale_by_parameter, d),
+            weight_decay: fields.number("weight_decay", 0.0..1.0, defaults.weight_decay, d),
+            learning_rate: fields.number(
+                "learning_rate",
+                0.0..f64::INFINITY,
+                defaults.learning_rate,
+                d,
+            ),
+            warmup: fields.count("warmup", 0..=u64::MAX, 0, d),
+            decay: fields.choice("decay", &decays, defaults.decay, d),
+            max_gradient_norm: match fields.number("max_gradient_norm", 0.0..f64::INFINITY, 0.0, d)
+            {
+                0.0 => None,
+                norm => Some(norm),
+            },
+            label_smoothing: fields.number(
+                "label_smoothing",
+                0.0..1.0,
+                defaults.label_smoothing,
+                d,
+            ),
+            dropout: fields.number("dropout", 0.0..1.0, defaults.dropout, d),
+            shots: fields.count("shots", 0..=64, 0, d) as usize,
+            max_input_tokens: fields
+                .optional_count("max_input_tokens", 32..=1_000_000, d)
+                .map(|tokens| tokens as usize),
+        }
+    }
+}
+
+impl TrainParams {
+    /// The paper's settings for tuning a model (section A.2.4).
+    fn for_models() -> Self {
+        Self {
+            steps: 1000,
+            checkpoint_every: 100,
+            batch_size: 64,
+            micro_batches: 1,
+            optimizer: OptimizerKind::Adafactor,
+            scale_by_parameter: true,
+            weight_decay: 0.0,
+            learning_rate: 0.001,
+            warmup: 0,
+            decay: Decay::Constant,
+            max_gradient_norm: None,
+            label_smoothing: 0.1,
+            dropout: 0.1,
+            shots: 0,
+            max_input_tokens: None,
+        }
+    }
+
+    /// The paper's settings for tuning a prompt.
+    fn for_prompts() -> Self {
+        Self {
+            steps: 5000,
+            checkpoint_every: 1000,
+            scale_by_parameter: false,
+            learning_rate: 0.2,
+            ..Self::for_models()
+        }
+    }
+}
