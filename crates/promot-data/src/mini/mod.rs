@@ -40,14 +40,19 @@ pub const DEFAULT_ROWS: [(Split, usize); 3] = [
     (Split::Test, 400),
 ];
 
+/// More rows than this are never generated, whatever is asked for.
+pub const MAX_ROWS: usize = 200_000;
+
 fn world_stream(purpose: &str) -> Stream {
     Seed::new(WORLD).stream("mini world", purpose)
 }
 
 /// Generates up to `rows` different rows of `task` (a name from [`crate::task::tasks`]).
 ///
-/// Tasks about a closed set of facts have fewer rows than may be asked for.
+/// Tasks about a closed set of facts have fewer rows than may be asked for, and none has more than
+/// [`MAX_ROWS`].
 pub fn rows(task: &str, split: Split, rows: usize) -> Vec<Record> {
+    let rows = rows.min(MAX_ROWS);
     let mut stream = world_stream(&format!("{task} {split}"));
     let mut seen = BTreeSet::new();
     let mut records = Vec::new();
