@@ -29,6 +29,10 @@ fn data_and_model_meet_in_core_only() {
         edges.insert(package["name"].as_str().unwrap(), ours.collect());
     }
     let expected = BTreeMap::from([
+        (
+            "promot-benches",
+            BTreeSet::from(["promot-core", "promot-model"]),
+        ),
         ("promot-core", BTreeSet::new()),
         ("promot-data", BTreeSet::from(["promot-core"])),
         ("promot-model", BTreeSet::from(["promot-core"])),

@@ -66,7 +66,9 @@ fn a_run_prints_its_table_on_stdout_and_the_rest_on_stderr() {
     place.write("small.yaml", SMALL);
     let first = place.run(&["run", "small.yaml"]).success();
     assert!(
-        first.stdout.starts_with("small: table (seed 3)\n\ntask"),
+        first
+            .stdout
+            .starts_with("small: table (seed 3, f32)\n\ntask"),
         "{}",
         first.stdout
     );

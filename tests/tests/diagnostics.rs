@@ -83,6 +83,23 @@ fn set_arguments() {
 }
 
 #[test]
+fn precisions() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 1
+name: precise
+precison: bf16
+precision: bf61
+stages:
+  rte: { data: { task: rte } }
+";
+    insta::assert_snapshot!("precision", validate(&place, yaml));
+    place.write("ok.yaml", promot_tests::SMALL);
+    let args = ["validate", "ok.yaml", "--set", "precision=[16]"];
+    insta::assert_snapshot!("set_precision", redacted(&place, place.run(&args)));
+}
+
+#[test]
 fn a_prompt_from_another_models_width() {
     let place = Workplace::new();
     let yaml = "\

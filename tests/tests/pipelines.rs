@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use promot_tests::{SMALL, Workplace, root};
+use promot_tests::{FROM_SCRATCH, SMALL, Workplace, root};
 
 #[test]
 fn every_shipped_pipeline_plans() {
@@ -23,6 +23,35 @@ fn every_shipped_pipeline_plans() {
         let plan = place.run(&["plan", path]).success().stdout;
         assert!(plan.ends_with(" to run, 0 cached\n"), "{plan}");
     }
+}
+
+#[test]
+fn both_precisions_have_reports_that_name_them_and_their_kernels() {
+    let place = Workplace::new();
+    place.write("scratch.yaml", FROM_SCRATCH);
+    let bf16 = ["run", "scratch.yaml", "--set", "precision=bf16"];
+    place.run(&["run", "scratch.yaml"]).success();
+    place.run(&bf16).success();
+    let report = |run: &str| {
+        let json = fs::read(place.path(&format!(".promot/runs/{run}/report.json"))).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&json).unwrap()
+    };
+    for (run, precision) in [("scratch-seed0", "f32"), ("scratch-seed0-bf16", "bf16")] {
+        let report = report(run);
+        assert_eq!(report["precision"], precision, "{report}");
+        let kernels = report["kernels"].as_array().unwrap();
+        assert_eq!(kernels.len(), 1, "{report}");
+        let path = place.path(&format!(".promot/runs/{run}/report.md"));
+        let expected = format!(
+            "\n\nMatrix products in {precision} (kernels: {}).\n",
+            kernels[0].as_str().unwrap()
+        );
+        let markdown = fs::read_to_string(path).unwrap();
+        assert!(markdown.contains(&expected), "{markdown}");
+    }
+    // Nothing is computed twice.
+    let again = place.run(&bf16).success();
+    assert_eq!(computed(&again.stderr), Vec::<String>::new());
 }
 
 /// Names of the stages that `plan` says will run.
@@ -75,6 +104,13 @@ fn a_changed_stage_runs_again_with_all_that_depend_on_it() {
     assert!(why.contains("`prompt_enfr` changed"), "{why}");
     let second = place.run(&[&["run"], &args[..]].concat()).success();
     assert_eq!(computed(&second.stderr), expected);
+
+    // Another precision is another result, but of the same rows.
+    let args = ["small.yaml", "--set", "precision=bf16"];
+    let expected = ["prompt_enfr", "prompt_rte", "both", "tuned", "table"];
+    assert_eq!(to_run(&place, &args), expected);
+    let why = place.run(&[&["plan"], &args[..]].concat()).success().stdout;
+    assert!(why.contains("precision: f32 -> bf16"), "{why}");
 
     // The first results are still there.
     assert_eq!(to_run(&place, &["small.yaml"]), Vec::<String>::new());

@@ -125,6 +125,22 @@ impl<D: Device> Graph<D> {
         }
     }
 
+    /// Wraps several outputs of one op. `backward` takes their gradients itself.
+    pub fn outputs<F>(&mut self, tensors: Vec<D::Tensor>, backward: Option<F>) -> Vec<Var<D>>
+    where
+        F: FnOnce(&mut D::Gradients) + 'static,
+    {
+        let requires_grad = backward.is_some();
+        if let (Some(tape), Some(backward)) = (&mut self.tape, backward) {
+            D::record(tape, backward);
+        }
+        let var = |tensor| Var {
+            tensor,
+            requires_grad,
+        };
+        tensors.into_iter().map(var).collect()
+    }
+
     /// Runs the backward pass from `loss`, a `(1, 1)` variable, with gradient `seed`.
     ///
     /// # Panics

@@ -13,14 +13,13 @@ use super::t5_init::{initial_values, layout};
 use crate::backend::{Backend, Device, Shape};
 use crate::checkpoint::CheckpointError;
 use crate::graph::{Graph, Var};
-use crate::ops::add::add;
 use crate::ops::attention::{BucketMap, Layout, RelativeBias, attention};
 use crate::ops::cross_entropy::{LabelSmoothing, cross_entropy};
 use crate::ops::dropout::{DropoutKey, dropout};
 use crate::ops::embedding::embedding;
-use crate::ops::gated_gelu::gated_gelu;
+use crate::ops::feed_forward::{self, feed_forward};
 use crate::ops::linear::linear;
-use crate::ops::relu::relu;
+use crate::ops::projection::{linear_add, norm_linears};
 use crate::ops::rms_norm::rms_norm;
 use crate::param::ParameterSet;
 
@@ -258,12 +257,9 @@ impl<B: Backend> T5<B> {
         for block in 0..self.config.num_layers {
             let layer = format!("encoder.block.{block}.layer");
             let layout = self.layout(&offsets, &offsets, false, dropouts.next());
-            let attended =
-                self.self_attention(graph, weights, &format!("{layer}.0"), &x, &bias, &layout);
-            x = self.residual(graph, &x, &attended, dropouts);
-            let transformed =
-                self.feed_forward(graph, weights, &format!("{layer}.1"), &x, dropouts);
-            x = self.residual(graph, &x, &transformed, dropouts);
+            let name = format!("{layer}.0");
+            x = self.self_attention(graph, weights, &name, &x, &bias, &layout, dropouts);
+            x = self.feed_forward(graph, weights, &format!("{layer}.1"), &x, dropouts);
         }
         let x = self.norm(graph, weights, "encoder.final_layer_norm.weight", &x);
         (dropout(graph, &x, dropouts.next()), offsets)
@@ -287,29 +283,29 @@ impl<B: Backend> T5<B> {
         for block in 0..self.config.decoder_layers() {
             let layer = format!("decoder.block.{block}.layer");
             let layout = self.layout(&offsets, &offsets, true, dropouts.next());
-            let attended =
-                self.self_attention(graph, weights, &format!("{layer}.0"), &x, &bias, &layout);
-            x = self.residual(graph, &x, &attended, dropouts);
+            let name = format!("{layer}.0");
+            x = self.self_attention(graph, weights, &name, &x, &bias, &layout, dropouts);
 
             let name = format!("{layer}.1.EncDecAttention");
-            let normed = self.norm(graph, weights, &format!("{layer}.1.layer_norm.weight"), &x);
-            let q = linear(graph, &normed, &weights.get(&format!("{name}.q.weight")));
+            let norm = weights.get(&format!("{layer}.1.layer_norm.weight"));
+            let q = weights.get(&format!("{name}.q.weight"));
+            let eps = self.config.layer_norm_epsilon;
+            let q = norm_linears(graph, &x, &norm, &[q], eps).remove(0);
             let k = linear(graph, encoded, &weights.get(&format!("{name}.k.weight")));
             let v = linear(graph, encoded, &weights.get(&format!("{name}.v.weight")));
             let layout = self.layout(&offsets, encoded_offsets, false, dropouts.next());
             let attended = attention(graph, &q, &k, &v, None, &layout);
-            let attended = linear(graph, &attended, &weights.get(&format!("{name}.o.weight")));
-            x = self.residual(graph, &x, &attended, dropouts);
+            let o = weights.get(&format!("{name}.o.weight"));
+            x = linear_add(graph, &x, &attended, &o, dropouts.next());
 
-            let transformed =
-                self.feed_forward(graph, weights, &format!("{layer}.2"), &x, dropouts);
-            x = self.residual(graph, &x, &transformed, dropouts);
+            x = self.feed_forward(graph, weights, &format!("{layer}.2"), &x, dropouts);
         }
         let x = self.norm(graph, weights, "decoder.final_layer_norm.weight", &x);
         dropout(graph, &x, dropouts.next())
     }
 
-    /// `o(attention(q, k, v))` of the normalised input.
+    /// The self-attention sublayer, residual included.
+    #[allow(clippy::too_many_arguments)] // a pass, its weights, and what attention itself takes
     fn self_attention(
         &self,
         graph: &mut Graph<B>,
@@ -318,17 +314,18 @@ impl<B: Backend> T5<B> {
         x: &Var<B>,
         bias: &RelativeBias<B>,
         layout: &Layout,
+        dropouts: &mut Dropouts,
     ) -> Var<B> {
-        let x = self.norm(graph, weights, &format!("{layer}.layer_norm.weight"), x);
         let weight = |part: &str| weights.get(&format!("{layer}.SelfAttention.{part}.weight"));
-        let q = linear(graph, &x, &weight("q"));
-        let k = linear(graph, &x, &weight("k"));
-        let v = linear(graph, &x, &weight("v"));
-        let attended = attention(graph, &q, &k, &v, Some(bias), layout);
-        linear(graph, &attended, &weight("o"))
+        let norm = weights.get(&format!("{layer}.layer_norm.weight"));
+        let projections = [weight("q"), weight("k"), weight("v")];
+        let eps = self.config.layer_norm_epsilon;
+        let qkv = norm_linears(graph, x, &norm, &projections, eps);
+        let attended = attention(graph, &qkv[0], &qkv[1], &qkv[2], Some(bias), layout);
+        linear_add(graph, x, &attended, &weight("o"), dropouts.next())
     }
 
-    /// The feed-forward layer of the normalised input.
+    /// The feed-forward sublayer, residual included.
     pub(super) fn feed_forward(
         &self,
         graph: &mut Graph<B>,
@@ -337,21 +334,20 @@ impl<B: Backend> T5<B> {
         x: &Var<B>,
         dropouts: &mut Dropouts,
     ) -> Var<B> {
-        let x = self.norm(graph, weights, &format!("{layer}.layer_norm.weight"), x);
         let weight = |part: &str| weights.get(&format!("{layer}.DenseReluDense.{part}.weight"));
-        let hidden = match self.config.feed_forward_proj {
-            FeedForward::Relu => {
-                let hidden = linear(graph, &x, &weight("wi"));
-                relu(graph, &hidden)
-            }
-            FeedForward::GatedGelu => {
-                let gate = linear(graph, &x, &weight("wi_0"));
-                let up = linear(graph, &x, &weight("wi_1"));
-                gated_gelu(graph, &gate, &up)
-            }
+        let (gate, up) = match self.config.feed_forward_proj {
+            FeedForward::Relu => (None, weight("wi")),
+            FeedForward::GatedGelu => (Some(weight("wi_0")), weight("wi_1")),
         };
-        let hidden = dropout(graph, &hidden, dropouts.next());
-        linear(graph, &hidden, &weight("wo"))
+        let layer_weights = feed_forward::Weights {
+            norm: weights.get(&format!("{layer}.layer_norm.weight")),
+            gate,
+            up,
+            down: weight("wo"),
+        };
+        let dropouts = [dropouts.next(), dropouts.next()];
+        let eps = self.config.layer_norm_epsilon;
+        feed_forward(graph, x, &layer_weights, eps, dropouts)
     }
 
     pub(super) fn norm(
@@ -362,17 +358,6 @@ impl<B: Backend> T5<B> {
         x: &Var<B>,
     ) -> Var<B> {
         rms_norm(graph, x, &weights.get(name), self.config.layer_norm_epsilon)
-    }
-
-    pub(super) fn residual(
-        &self,
-        graph: &mut Graph<B>,
-        x: &Var<B>,
-        change: &Var<B>,
-        dropouts: &mut Dropouts,
-    ) -> Var<B> {
-        let change = dropout(graph, change, dropouts.next());
-        add(graph, x, &change)
     }
 
     /// The position bias, which every layer of a stack shares.

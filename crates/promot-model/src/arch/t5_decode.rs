@@ -11,6 +11,7 @@ use crate::graph::{Graph, Var};
 use crate::ops::attention::attention;
 use crate::ops::embedding::embedding;
 use crate::ops::linear::linear;
+use crate::ops::projection::{linear_add, norm_linears};
 
 /// Encoder states of a batch.
 pub struct Encoded<B: Backend> {
@@ -168,6 +169,7 @@ impl<B: Backend> Decoder for T5Decoder<'_, B> {
         let weights = model.weights(false);
         let mut graph = Graph::inference(&model.device);
         let mut dropouts = Dropouts::new(None);
+        let eps = model.config().layer_norm_epsilon;
         let rows = Ragged::from_rows(tokens.chunks(1));
         let table = weights.get("shared.weight");
         let (mut x, q_offsets) = embedding(&mut graph, &table, &[], &rows, &vec![None; rows.len()]);
@@ -180,23 +182,14 @@ impl<B: Backend> Decoder for T5Decoder<'_, B> {
             let layer = format!("decoder.block.{block}.layer");
 
             let name = format!("{layer}.0.SelfAttention");
-            let normed = model.norm(
-                &mut graph,
-                &weights,
-                &format!("{layer}.0.layer_norm.weight"),
-                &x,
-            );
-            let mut project = |part: &str| {
-                linear(
-                    &mut graph,
-                    &normed,
-                    &weights.get(&format!("{name}.{part}.weight")),
-                )
-            };
-            let (q, k, v) = (project("q"), project("k"), project("v"));
+            let norm = weights.get(&format!("{layer}.0.layer_norm.weight"));
+            let projections =
+                ["q", "k", "v"].map(|part| weights.get(&format!("{name}.{part}.weight")));
+            let qkv = norm_linears(&mut graph, &x, &norm, &projections, eps);
+            let q = &qkv[0];
             let (k, v) = (
-                model.device.download(k.slice()),
-                model.device.download(v.slice()),
+                model.device.download(qkv[1].slice()),
+                model.device.download(qkv[2].slice()),
             );
             let (mut all_k, mut all_v) = (Vec::new(), Vec::new());
             for (row, cache) in self.layers[block].rows.iter_mut().enumerate() {
@@ -211,41 +204,24 @@ impl<B: Backend> Decoder for T5Decoder<'_, B> {
             }
             let (k, v) = (self.upload(all_k), self.upload(all_v));
             let layout = model.layout(&q_offsets, &kv_offsets, true, None);
-            let attended = attention(&mut graph, &q, &k, &v, Some(&bias), &layout);
-            let attended = linear(
-                &mut graph,
-                &attended,
-                &weights.get(&format!("{name}.o.weight")),
-            );
-            x = model.residual(&mut graph, &x, &attended, &mut dropouts);
+            let attended = attention(&mut graph, q, &k, &v, Some(&bias), &layout);
+            let o = weights.get(&format!("{name}.o.weight"));
+            x = linear_add(&mut graph, &x, &attended, &o, None);
 
             let name = format!("{layer}.1.EncDecAttention");
-            let normed = model.norm(
-                &mut graph,
-                &weights,
-                &format!("{layer}.1.layer_norm.weight"),
-                &x,
-            );
-            let q = linear(
-                &mut graph,
-                &normed,
-                &weights.get(&format!("{name}.q.weight")),
-            );
+            let norm = weights.get(&format!("{layer}.1.layer_norm.weight"));
+            let q = weights.get(&format!("{name}.q.weight"));
+            let q = norm_linears(&mut graph, &x, &norm, &[q], eps).remove(0);
             let cache = &self.layers[block];
             let k = self.upload(gather(&cache.cross_k, &cross_sources, self.width));
             let v = self.upload(gather(&cache.cross_v, &cross_sources, self.width));
             let layout = model.layout(&cross_q, &cross_kv, false, None);
             let attended = attention(&mut graph, &q, &k, &v, None, &layout);
-            let attended = linear(
-                &mut graph,
-                &attended,
-                &weights.get(&format!("{name}.o.weight")),
-            );
-            x = model.residual(&mut graph, &x, &attended, &mut dropouts);
+            let o = weights.get(&format!("{name}.o.weight"));
+            x = linear_add(&mut graph, &x, &attended, &o, None);
 
             let layer = format!("{layer}.2");
-            let transformed = model.feed_forward(&mut graph, &weights, &layer, &x, &mut dropouts);
-            x = model.residual(&mut graph, &x, &transformed, &mut dropouts);
+            x = model.feed_forward(&mut graph, &weights, &layer, &x, &mut dropouts);
         }
         let x = model.norm(&mut graph, &weights, "decoder.final_layer_norm.weight", &x);
         let logits = linear(&mut graph, &x, &model.head(&weights));

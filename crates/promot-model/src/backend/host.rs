@@ -1,24 +1,38 @@
 //! The CPU: tensors, tape and gradients are dfdx's.
 
-use std::rc::Rc;
-
 use dfdx::shapes::{HasShape as _, Rank0};
 use dfdx::tensor::{Cpu, Gradients, OwnedTape, Tape as _, Tensor, TensorFromVec as _, Trace as _};
 use dfdx::tensor::{PutTape as _, SplitTape as _, ZerosTensor as _};
 use dfdx::tensor_ops::Backward as _;
 
+use super::tensor::{HostSlot, HostTensor};
 use super::{Device, Shape, bridge};
+use crate::gemm::Precision;
 
 /// The CPU as a [`Device`]: dfdx tensors, tape and gradients, with fused kernels on slices.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
     cpu: Cpu,
+    precision: Precision,
 }
 
 impl Host {
-    /// The CPU.
+    /// The CPU, computing in `f32`.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The CPU, with matrix products in a given precision.
+    pub fn with_precision(precision: Precision) -> Self {
+        Self {
+            cpu: Cpu::default(),
+            precision,
+        }
+    }
+
+    /// The precision of matrix products.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 }
 
@@ -36,16 +50,10 @@ impl Default for HostGradients {
     }
 }
 
-type FindGradient = dyn for<'g> Fn(&'g mut Gradients<f32, Cpu>) -> &'g mut Vec<f32>;
-
-/// The place of a gradient in [`HostGradients`].
-#[derive(Clone)]
-pub struct HostSlot(Rc<FindGradient>);
-
 impl Device for Host {
     type Slice = [f32];
     type Buffer = Vec<f32>;
-    type Tensor = Tensor<(usize, usize), f32, Cpu>;
+    type Tensor = HostTensor;
     type Slot = HostSlot;
     type Tape = HostTape;
     type Gradients = HostGradients;
@@ -56,7 +64,8 @@ impl Device for Host {
             shape.0 * shape.1,
             "values for shape {shape:?}"
         );
-        self.cpu.tensor_from_vec(buffer, shape)
+        let values = self.cpu.tensor_from_vec(buffer, shape);
+        HostTensor::new(values, self.cpu.zeros(), self.precision)
     }
 
     fn shape(tensor: &Self::Tensor) -> Shape {
@@ -68,13 +77,7 @@ impl Device for Host {
     }
 
     fn slot(tensor: &Self::Tensor) -> HostSlot {
-        // dfdx's ghost (identity and shape without data) has no public name: a closure carries it.
-        let ghost = tensor.ghost();
-        HostSlot(Rc::new(move |gradients| {
-            gradients
-                .get_or_alloc_mut(&ghost)
-                .expect("host memory for a gradient")
-        }))
+        tensor.slot()
     }
 
     fn zeros(&self, len: usize) -> Vec<f32> {
@@ -113,14 +116,21 @@ impl Device for Host {
     }
 
     fn take_gradient(gradients: &mut HostGradients, slot: &HostSlot) -> Vec<f32> {
-        std::mem::take((slot.0)(&mut gradients.0))
+        std::mem::take(slot.get(&mut gradients.0))
     }
 
     fn put_gradient(gradients: &mut HostGradients, slot: &HostSlot, gradient: Vec<f32>) {
-        *(slot.0)(&mut gradients.0) = gradient;
+        slot.put(&mut gradients.0, gradient);
     }
 
     fn add_gradient(gradients: &mut HostGradients, slot: &HostSlot, add: impl FnOnce(&mut [f32])) {
-        add((slot.0)(&mut gradients.0));
+        add(slot.get(&mut gradients.0));
+    }
+
+    fn add_gradient_buffer(&self, gradients: &mut HostGradients, slot: &HostSlot, more: Vec<f32>) {
+        match slot.existing(&mut gradients.0) {
+            Some(gradient) => crate::ops::add::Kernels::add_assign(self, gradient, &more),
+            None => slot.put(&mut gradients.0, more),
+        }
     }
 }

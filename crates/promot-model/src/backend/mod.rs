@@ -2,8 +2,12 @@
 
 mod bridge;
 mod host;
+mod memory;
+mod tensor;
 
-pub use host::{Host, HostGradients, HostSlot, HostTape};
+pub use host::{Host, HostGradients, HostTape};
+pub use memory::keep_freed_memory;
+pub use tensor::{HostSlot, HostTensor};
 
 use crate::ops;
 
@@ -63,6 +67,13 @@ pub trait Device: Clone + 'static {
         slot: &Self::Slot,
         add: impl FnOnce(&mut Self::Slice),
     );
+    /// Adds `more` to a gradient, or makes it the gradient if there is none yet.
+    fn add_gradient_buffer(
+        &self,
+        gradients: &mut Self::Gradients,
+        slot: &Self::Slot,
+        more: Self::Buffer,
+    );
 }
 
 /// A device with a kernel for every op: what models are generic over.
@@ -73,9 +84,9 @@ pub trait Backend:
     + ops::cross_entropy::Kernels
     + ops::dropout::Kernels
     + ops::embedding::Kernels
-    + ops::gated_gelu::Kernels
+    + ops::feed_forward::Kernels
     + ops::linear::Kernels
-    + ops::relu::Kernels
+    + ops::projection::Kernels
     + ops::rms_norm::Kernels
 {
 }
@@ -87,9 +98,9 @@ impl<D> Backend for D where
         + ops::cross_entropy::Kernels
         + ops::dropout::Kernels
         + ops::embedding::Kernels
-        + ops::gated_gelu::Kernels
+        + ops::feed_forward::Kernels
         + ops::linear::Kernels
-        + ops::relu::Kernels
+        + ops::projection::Kernels
         + ops::rms_norm::Kernels
 {
 }

@@ -1,6 +1,7 @@
 //! Products against an f64 loop, over sizes off every block, and on one thread or two.
 
 use super::*;
+use half::bf16;
 use rand::{Rng as _, SeedableRng as _};
 
 fn values(len: usize, seed: u64) -> Vec<f32> {
@@ -53,7 +54,7 @@ fn equals_an_f64_loop_in_every_orientation() {
             let before = values(m * n, 3);
             for accumulate in [false, true] {
                 let mut out = before.clone();
-                matmul(&mut out, a, b, accumulate);
+                matmul(&mut out, a, b, accumulate, Precision::F32);
                 for (i, expected) in reference(a, b).into_iter().enumerate() {
                     let expected = expected
                         + if accumulate {
@@ -79,6 +80,79 @@ fn one_thread_or_two_give_the_same_bits() {
     }
 }
 
+/// `bf16` rounds the factors and nothing else: the sums are those of the rounded numbers.
+#[test]
+fn bf16_products_are_those_of_rounded_factors() {
+    for (m, k, n) in [(1, 1, 1), (33, 31, 65), (70, 600, 40), (5, 64, 700)] {
+        let (x, y) = (values(m * k, 6), values(k * n, 7));
+        let round = |values: &[f32]| -> Vec<bf16> {
+            values
+                .iter()
+                .map(|&x| <bf16 as Element>::from_f32(x))
+                .collect()
+        };
+        let (x16, y16) = (round(&x), round(&y));
+        let exact =
+            |values: &[bf16]| -> Vec<f32> { values.iter().map(|x| Element::to_f32(*x)).collect() };
+        let (xr, yr) = (exact(&x16), exact(&y16));
+        let expected = reference(Matrix::new(&xr, m, k), Matrix::new(&yr, n, k).t());
+        let mut products = [(); 3].map(|()| vec![0.0; m * n]);
+        let bf16 = Precision::Bf16;
+        let (a, b) = (Matrix::new(&x, m, k), Matrix::new(&y, n, k).t());
+        matmul(&mut products[0], a, b, false, bf16);
+        let (a, b) = (Matrix::new(&x16, m, k), Matrix::new(&y16, n, k).t());
+        matmul(&mut products[1], a, b, false, bf16);
+        matmul_serial(&mut products[2], n, a, b, false, bf16);
+        for product in products {
+            for (i, (&ours, expected)) in product.iter().zip(&expected).enumerate() {
+                let error = (f64::from(ours) - expected).abs();
+                assert!(
+                    error < 1e-6 * (1.0 + k as f64),
+                    "{m}x{k}x{n} at {i}: {error}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_packed_factor_is_used_again_and_its_memory_too() {
+    let (x, y) = (values(50 * 40, 8), values(40 * 30, 9));
+    let (a, b) = (Matrix::new(&x, 50, 40), Matrix::new(&y, 40, 30));
+    for precision in [Precision::F32, Precision::Bf16] {
+        let mut expected = vec![0.0; 50 * 30];
+        matmul(&mut expected, a, b, false, precision);
+        let (mut left, mut right) = (Packed::default(), Packed::default());
+        // What was there before, larger and full of other numbers, must not show.
+        left.pack_a(Matrix::new(&values(80 * 90, 10), 80, 90), precision);
+        right.pack_b(Matrix::new(&values(80 * 90, 11), 80, 90), precision);
+        left.pack_a(a, precision);
+        right.pack_b(b, precision);
+        for _ in 0..2 {
+            let mut product = vec![f32::NAN; 50 * 30];
+            matmul_packed(&mut product, 30, &left, &right, false);
+            assert_eq!(product, expected, "{precision:?}");
+        }
+    }
+}
+
+#[test]
+fn numbers_round_to_bf16_as_the_half_crate_rounds() {
+    let specials = [
+        0.0,
+        -0.0,
+        1e-40,
+        f32::MAX,
+        f32::INFINITY,
+        f32::NAN,
+        1.003_906_3,
+    ];
+    for x in specials.into_iter().chain(values(1000, 12)) {
+        let (ours, theirs) = (<bf16 as Element>::from_f32(x), bf16::from_f32(x));
+        assert!(ours == theirs || ours.is_nan() && theirs.is_nan(), "{x}");
+    }
+}
+
 fn one_thread_or_two(m: usize, k: usize, n: usize) {
     let (x, y) = (values(m * k, 4), values(k * n, 5));
     let on = |threads| {
@@ -93,27 +167,10 @@ fn one_thread_or_two(m: usize, k: usize, n: usize) {
                 Matrix::new(&x, m, k),
                 Matrix::new(&y, k, n),
                 false,
+                Precision::F32,
             )
         });
         out
     };
     assert_eq!(on(1), on(2));
-}
-
-#[test]
-fn large_products_become_several_tasks() {
-    let tasks = |(m, k, n): (usize, usize, usize)| {
-        let split = Split::new(m, k, n);
-        m.div_ceil(split.rows) * n.div_ceil(split.columns) * k.div_ceil(split.terms)
-    };
-    // A layer, its weight's gradient, a decoding step's logits, a large head's gradient.
-    for sizes in [
-        (2560, 128, 256),
-        (128, 2560, 128),
-        (16, 512, 250_000),
-        (250_000, 400, 512),
-    ] {
-        assert!(tasks(sizes) >= 4, "{sizes:?} in {} tasks", tasks(sizes));
-    }
-    assert_eq!(tasks((20, 30, 40)), 1);
 }

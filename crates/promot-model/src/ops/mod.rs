@@ -7,12 +7,13 @@ pub mod attention;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
-pub mod gated_gelu;
+pub mod feed_forward;
 pub mod linear;
-pub mod relu;
+pub mod projection;
 pub mod rms_norm;
 
+mod kept;
 mod math;
-mod parallel;
+pub(crate) mod parallel;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 /// Rows in one block of work.
 pub(super) const BLOCK_ROWS: usize = 64;
 
-/// Defines functions that run compiled for AVX2 and FMA where the processor has them.
+/// Defines functions that run compiled for AVX-512, or for AVX2, where the processor has it.
 ///
 /// Without it, loops are compiled for the oldest x86-64 and run at a quarter of the speed. A macro
 /// and no higher-order function, because a closure's body is compiled for wide vectors only if the
@@ -13,18 +13,31 @@ pub(super) const BLOCK_ROWS: usize = 64;
 macro_rules! vectorized {
     ($(
         $(#[$attribute:meta])*
-        fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)? $body:block
+        $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)?
+        $body:block
     )+) => {$(
         $(#[$attribute])*
-        fn $name($($argument: $type),*) $(-> $output)? {
+        $visibility fn $name($($argument: $type),*) $(-> $output)? {
             #[inline(always)]
             fn portable($($argument: $type),*) $(-> $output)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                fn widest($($argument: $type),*) $(-> $output)? {
+                    portable($($argument),*)
+                }
                 #[target_feature(enable = "avx2,fma")]
                 fn wide($($argument: $type),*) $(-> $output)? {
                     portable($($argument),*)
+                }
+                if is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                {
+                    // SAFETY: the processor has the features that `widest` is compiled for.
+                    return unsafe { widest($($argument),*) };
                 }
                 if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                     // SAFETY: the processor has the features that `wide` is compiled for.
@@ -35,7 +48,7 @@ macro_rules! vectorized {
         }
     )+};
 }
-pub(super) use vectorized;
+pub(crate) use vectorized;
 
 /// Calls `f(first_row, rows_of_out)` for blocks of `out`, whose rows are `width` wide.
 pub(super) fn for_row_blocks(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
@@ -70,7 +83,7 @@ pub(super) fn sum_row_blocks(
 }
 
 /// Values a loop handles in one block where rows do not matter.
-const BLOCK_VALUES: usize = 16 * 1024;
+pub(crate) const BLOCK_VALUES: usize = 16 * 1024;
 
 /// Calls `f(first, block_of_out)` for blocks of `out`.
 pub(super) fn for_value_blocks(out: &mut [f32], f: impl Fn(usize, &mut [f32]) + Sync) {
@@ -79,14 +92,56 @@ pub(super) fn for_value_blocks(out: &mut [f32], f: impl Fn(usize, &mut [f32]) + 
         .for_each(|(block, out)| f(block * BLOCK_VALUES, out));
 }
 
-/// Calls `f(first, block_of_a, block_of_b)` for blocks of `a` and `b`, which are equally long.
-pub(super) fn for_value_block_pairs(
-    a: &mut [f32],
-    b: &mut [f32],
-    f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
-) {
-    a.par_chunks_mut(BLOCK_VALUES)
-        .zip(b.par_chunks_mut(BLOCK_VALUES))
+/// Rows that fused layers handle at a time: few enough for the second-level cache, and with few
+/// rows in all still several blocks. A function of the number of rows alone.
+pub(super) fn row_block(rows: usize) -> usize {
+    rows.div_ceil(8).next_multiple_of(32).clamp(32, 256)
+}
+
+/// A vector that all threads fill: `f(first, places)` writes a block, all of it.
+///
+/// `f` gets memory that was not filled before: a pass over memory less than with zeros.
+///
+/// # Safety
+/// `f` writes every place it is given.
+pub(super) unsafe fn filled_by_blocks<E: Copy + Send>(
+    len: usize,
+    block: usize,
+    f: impl Fn(usize, &mut [std::mem::MaybeUninit<E>]) + Sync,
+) -> Vec<E> {
+    let mut values = Vec::with_capacity(len);
+    values.spare_capacity_mut()[..len]
+        .par_chunks_mut(block.max(1))
         .enumerate()
-        .for_each(|(block, (a, b))| f(block * BLOCK_VALUES, a, b));
+        .for_each(|(i, places)| f(i * block, places));
+    // SAFETY: the blocks are all of the first `len` places, and `f` wrote them (the caller's promise).
+    unsafe { values.set_len(len) };
+    values
+}
+
+/// Zeros, written by all threads.
+pub(crate) fn par_zeros(len: usize) -> Vec<f32> {
+    (0..len)
+        .into_par_iter()
+        .with_min_len(BLOCK_VALUES)
+        .map(|_| 0.0)
+        .collect()
+}
+
+/// A copy, made by all threads.
+pub(super) fn par_copy(values: &[f32]) -> Vec<f32> {
+    values
+        .par_iter()
+        .with_min_len(BLOCK_VALUES)
+        .copied()
+        .collect()
+}
+
+vectorized! {
+    /// `total += x` on the calling thread.
+    pub(super) fn add_assign(total: &mut [f32], x: &[f32]) {
+        for (total, x) in total.iter_mut().zip(x) {
+            *total += x;
+        }
+    }
 }

@@ -39,8 +39,15 @@ pub(crate) fn run<F>(inputs: &[Var<Host>], op: F) -> (Vec<f32>, Vec<Vec<f32>>)
 where
     F: Fn(&mut Graph<Host>, &[Var<Host>]) -> Var<Host>,
 {
-    let host = Host::new();
-    let mut graph = Graph::training(&host, Default::default());
+    run_on(&Host::new(), inputs, op)
+}
+
+/// The same on a given device, which the leaves are of.
+pub(crate) fn run_on<F>(host: &Host, inputs: &[Var<Host>], op: F) -> (Vec<f32>, Vec<Vec<f32>>)
+where
+    F: Fn(&mut Graph<Host>, &[Var<Host>]) -> Var<Host>,
+{
+    let mut graph = Graph::training(host, Default::default());
     let y = op(&mut graph, inputs);
     let output = y.slice().to_vec();
     let loss = weighted_sum(&mut graph, &y);
@@ -55,12 +62,20 @@ where
     (output, gradients)
 }
 
+/// A tensor for compositions of dfdx's own ops.
+pub(crate) fn dfdx_tensor(
+    values: Vec<f32>,
+    shape: Shape,
+) -> dfdx::tensor::Tensor<(usize, usize), f32, dfdx::tensor::Cpu> {
+    (*Host::new().tensor(values, shape)).clone()
+}
+
 /// What dfdx computed as the gradient of `input`.
 pub(crate) fn dfdx_gradient(
     gradients: &dfdx::tensor::Gradients<f32, dfdx::tensor::Cpu>,
     input: &Var<Host>,
 ) -> Vec<f64> {
-    let gradient = gradients.get(input.tensor()).as_vec();
+    let gradient = gradients.get(&**input.tensor()).as_vec();
     gradient.into_iter().map(f64::from).collect()
 }
 

@@ -4,11 +4,15 @@ pub mod adafactor;
 pub mod adamw;
 mod clip;
 mod schedule;
+mod squares;
 
 pub use adafactor::AdafactorOptions;
 pub use adamw::AdamWOptions;
-pub use clip::clip_by_global_norm;
+pub use clip::clip_factor;
 pub use schedule::{Decay, Schedule};
+pub use squares::Squares;
+
+use rayon::prelude::*;
 
 use crate::backend::{Device, Host, Shape};
 
@@ -31,41 +35,71 @@ pub struct ParameterState {
     pub vectors: Vec<Vec<f32>>,
 }
 
-/// What one update is computed from.
-pub struct Update<'a, S: ?Sized> {
-    /// The parameter's values.
-    pub values: &'a S,
-    /// Its gradient.
-    pub gradient: &'a S,
-    /// Rows and columns of both.
-    pub shape: Shape,
-    /// The step's learning rate.
-    pub learning_rate: f32,
+/// What is the same for all parameters in a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
     /// The step, from 1.
-    pub step: u64,
+    pub number: u64,
+    /// Its learning rate.
+    pub learning_rate: f32,
+    /// What gradients are multiplied by before all else: how they are clipped.
+    pub scale: f32,
 }
 
-/// The update kernels.
+/// What one parameter's update is computed from.
+pub struct Update<'a, D: Device> {
+    /// The parameter's values.
+    pub values: &'a D::Slice,
+    /// Its gradient, whose memory becomes that of the new values.
+    pub gradient: D::Buffer,
+    /// What [`Kernels::squares`] said of the gradient.
+    pub squares: &'a Squares,
+    /// Rows and columns of values and gradient.
+    pub shape: Shape,
+}
+
+/// The update kernels. They get all parameters at once, because most are small: a device is busy
+/// with several of them. Results do not depend on the number of threads.
 pub trait Kernels: Device {
-    /// A parameter's new values.
+    /// For each gradient the sums of its squares that `optimizer` needs.
+    fn squares(&self, optimizer: &Optimizer, gradients: &[(&Self::Slice, Shape)]) -> Vec<Squares>;
+
+    /// The parameters' new values.
     fn update(
         &self,
         optimizer: &Optimizer,
-        update: Update<'_, Self::Slice>,
-        state: &mut ParameterState,
-    ) -> Self::Buffer;
+        step: Step,
+        updates: Vec<Update<'_, Self>>,
+        states: &mut [ParameterState],
+    ) -> Vec<Self::Buffer>;
 }
 
 impl Kernels for Host {
+    fn squares(&self, optimizer: &Optimizer, gradients: &[(&[f32], Shape)]) -> Vec<Squares> {
+        let squares = |&(gradient, shape): &(&[f32], Shape)| match optimizer {
+            Optimizer::Adafactor(options) if options.factors(shape) => {
+                Squares::of_matrix(gradient, shape)
+            }
+            _ => Squares::of_values(gradient),
+        };
+        gradients.par_iter().map(squares).collect()
+    }
+
     fn update(
         &self,
         optimizer: &Optimizer,
-        update: Update<'_, [f32]>,
-        state: &mut ParameterState,
-    ) -> Vec<f32> {
-        match optimizer {
-            Optimizer::Adafactor(options) => adafactor::update(options, &update, state),
-            Optimizer::AdamW(options) => adamw::update(options, &update, state),
-        }
+        step: Step,
+        updates: Vec<Update<'_, Self>>,
+        states: &mut [ParameterState],
+    ) -> Vec<Vec<f32>> {
+        assert_eq!(updates.len(), states.len(), "one state a parameter");
+        updates
+            .into_par_iter()
+            .zip(states)
+            .map(|(update, state)| match optimizer {
+                Optimizer::Adafactor(options) => adafactor::update(options, step, update, state),
+                Optimizer::AdamW(options) => adamw::update(options, step, update, state),
+            })
+            .collect()
     }
 }

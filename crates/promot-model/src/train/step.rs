@@ -6,10 +6,10 @@ use super::TrainOptions;
 use super::error::TrainError;
 use super::tunables::Tunables;
 use crate::arch::t5::LossOptions;
-use crate::backend::Backend;
+use crate::backend::{Backend, Shape};
 use crate::graph::Graph;
 use crate::ops::dropout::DropoutKey;
-use crate::optim::{self, clip_by_global_norm};
+use crate::optim::{self, clip_factor};
 
 /// What a step did.
 pub(super) struct Done {
@@ -51,35 +51,9 @@ impl<B: Backend + optim::Kernels> Tunables<B> {
             return Err(TrainError::NonFinite { step, loss });
         }
 
-        let mut taken: Vec<Vec<f32>> = self
-            .tuned
-            .iter()
-            .map(|&tuned| {
-                let slot = B::slot(self.tensor(tuned));
-                device.download(B::take_gradient(&mut gradients, &slot).as_ref())
-            })
-            .collect();
-        if taken.iter().flatten().any(|g| !g.is_finite()) {
-            return Err(TrainError::NonFinite { step, loss });
-        }
-        if let Some(max_norm) = options.max_gradient_norm {
-            clip_by_global_norm(&mut taken, max_norm);
-        }
         let learning_rate = options.schedule.rate(step, options.steps);
-        for (i, gradient) in taken.into_iter().enumerate() {
-            let tensor = self.tensor(self.tuned[i]).clone();
-            let shape = B::shape(&tensor);
-            let gradient = device.upload(gradient);
-            let update = optim::Update {
-                values: B::slice(&tensor),
-                gradient: gradient.as_ref(),
-                shape,
-                learning_rate,
-                step,
-            };
-            let values = device.update(&options.optimizer, update, &mut self.states[i]);
-            self.set(self.tuned[i], device.tensor(values, shape));
-        }
+        self.update(gradients, options, step, learning_rate)
+            .ok_or(TrainError::NonFinite { step, loss })?;
         let prompt_rows: usize = batch
             .prompts
             .iter()
@@ -92,6 +66,61 @@ impl<B: Backend + optim::Kernels> Tunables<B> {
             learning_rate,
             tokens: tokens as u64,
         })
+    }
+
+    /// Moves all that is tuned against its gradient; `None`, and nothing is moved, if there are
+    /// gradients that are not finite.
+    fn update(
+        &mut self,
+        mut gradients: B::Gradients,
+        options: &TrainOptions,
+        step: u64,
+        learning_rate: f32,
+    ) -> Option<()> {
+        let device = self.model.device().clone();
+        let tensors: Vec<B::Tensor> = self
+            .tuned
+            .iter()
+            .map(|&tuned| self.tensor(tuned).clone())
+            .collect();
+        let gradients: Vec<(B::Buffer, Shape)> = tensors
+            .iter()
+            .map(|tensor| {
+                let gradient = B::take_gradient(&mut gradients, &B::slot(tensor));
+                (gradient, B::shape(tensor))
+            })
+            .collect();
+        let slices: Vec<(&B::Slice, Shape)> = gradients
+            .iter()
+            .map(|(gradient, shape)| (gradient.as_ref(), *shape))
+            .collect();
+        let squares = device.squares(&options.optimizer, &slices);
+        let norm = squares.iter().map(|s| s.total).sum::<f64>().sqrt();
+        if !norm.is_finite() {
+            return None;
+        }
+        let step = optim::Step {
+            number: step,
+            learning_rate,
+            scale: options
+                .max_gradient_norm
+                .map_or(1.0, |max_norm| clip_factor(norm, max_norm)),
+        };
+        let updates = gradients.into_iter().zip(&squares).zip(&tensors);
+        let updates = updates
+            .map(|(((gradient, shape), squares), tensor)| optim::Update {
+                values: B::slice(tensor),
+                gradient,
+                squares,
+                shape,
+            })
+            .collect();
+        let values = device.update(&options.optimizer, step, updates, &mut self.states);
+        for (i, values) in values.into_iter().enumerate() {
+            let shape = B::shape(&tensors[i]);
+            self.set(self.tuned[i], device.tensor(values, shape));
+        }
+        Some(())
     }
 }
 

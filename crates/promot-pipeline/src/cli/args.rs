@@ -45,8 +45,8 @@ pub(crate) enum Command {
 pub(crate) struct PipelineArgs {
     /// The pipeline file
     pub(crate) file: PathBuf,
-    /// Replace a value of the file, for example `seed=1` or `stages.prompt.prompt_tune.steps=100`;
-    /// the value is YAML
+    /// Replace a value of the file, for example `seed=1`, `precision=bf16` or
+    /// `stages.prompt.prompt_tune.steps=100`; the value is YAML
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) sets: Vec<String>,
 }

@@ -4,6 +4,7 @@ use std::io::BufRead as _;
 
 use promot_core::Ragged;
 use promot_model::checkpoint::load_prompt;
+use promot_model::gemm::Precision;
 use promot_model::generate::{GenerateOptions, LengthPenalty, generate as decode};
 use promot_model::graph::Var;
 use promot_pipeline::run::{LoadedModel, RunError};
@@ -14,7 +15,7 @@ use super::output::print;
 
 /// Answers the texts given as arguments, or every line of standard input.
 pub(crate) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
-    let loaded = LoadedModel::named(&args.model)?;
+    let loaded = LoadedModel::named(&args.model, Precision::default())?;
     let mut prompts = Vec::new();
     if let Some(directory) = &args.prompt {
         let prompt = load_prompt(directory).map_err(RunError::from)?;

@@ -18,6 +18,7 @@ use clap::Parser as _;
 
 /// Runs the command of this process.
 pub(crate) fn main() -> ExitCode {
+    promot_model::backend::keep_freed_memory();
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Validate(args) => inspect::validate(&args),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use promot_core::{StopFlag, write_atomically};
+use promot_model::gemm::Precision;
 use promot_pipeline::diagnostic::nearest;
 use promot_pipeline::plan::Plan;
 use promot_pipeline::report::{CollectError, Report, markdown, terminal};
@@ -94,9 +95,10 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
 fn print_tables(report: &Report) -> Result<(), Failure> {
     for (stage, table) in &report.tables {
         print(&format!(
-            "{}: {stage} (seed {})\n\n{}\n",
+            "{}: {stage} (seed {}, {})\n\n{}\n",
             report.pipeline,
             report.seed,
+            report.precision.name(),
             terminal(table)
         ))?;
     }
@@ -115,9 +117,12 @@ fn collect(plan: &Plan, store: &Store) -> Result<Report, Failure> {
     })
 }
 
-/// Every seed has reports of its own.
+/// Every seed has reports of its own, and so has every precision.
 fn report_directory(store: &Path, plan: &Plan) -> PathBuf {
-    let name = format!("{}-seed{}", plan.name, plan.seed.value());
+    let mut name = format!("{}-seed{}", plan.name, plan.seed.value());
+    if plan.precision != Precision::default() {
+        name = format!("{name}-{}", plan.precision.name());
+    }
     store.join("runs").join(name)
 }
 

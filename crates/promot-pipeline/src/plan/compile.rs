@@ -13,6 +13,7 @@ use super::read::{Reader, Reference};
 use super::widths::check_widths;
 use super::{Plan, Stage};
 use promot_model::arch::T5Config;
+use promot_model::gemm::Precision;
 
 use crate::builtin;
 use crate::diagnostic::{Diagnostics, Place};
@@ -39,6 +40,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
     let name = fields.require("name", &mut diagnostics);
     let name = name.and_then(|node| check_name(node.as_text(), node, &mut diagnostics));
     let seed = Seed::new(fields.count("seed", 0..=u64::MAX, 0, &mut diagnostics));
+    let precision = precision(&mut fields, &mut diagnostics);
     let base = fields
         .take("model")
         .and_then(|node| base_model(node, directory, &mut diagnostics));
@@ -109,7 +111,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
             .map(|input| (parsed[input.index()].name.as_str(), keys[input]))
             .collect();
         let kind = stage.kind.as_ref().expect("no problems were found");
-        let of_stage = key::facts(&stage.name, kind, &inputs, seed, base.as_ref());
+        let of_stage = key::facts(&stage.name, kind, &inputs, seed, precision, base.as_ref());
         keys.insert(index, key::key(&of_stage));
         facts.insert(index, of_stage);
     }
@@ -125,6 +127,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
     Ok(Plan {
         name: name.expect("no problems were found"),
         seed,
+        precision,
         base,
         graph,
         order,
@@ -141,6 +144,11 @@ pub(super) struct Parsed {
 
 fn root_has(root: &Node, key: &str) -> bool {
     matches!(&root.value, Value::Map(entries) if entries.iter().any(|(name, ..)| name == key))
+}
+
+fn precision(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Precision {
+    let choices = [Precision::F32, Precision::Bf16].map(|precision| (precision.name(), precision));
+    fields.choice("precision", &choices, Precision::default(), diagnostics)
 }
 
 fn is_plain(name: &str) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use promot_core::{Digest, Digester, Seed};
+use promot_model::gemm::Precision;
 use serde_json::Value;
 
 use super::params::{BaseModel, StageKind};
@@ -11,8 +12,8 @@ use super::params::{BaseModel, StageKind};
 fn code_version(kind: &StageKind) -> u32 {
     match kind {
         StageKind::Data(_) | StageKind::Mix(_) => 1,
-        StageKind::Pretrain(_) | StageKind::PromptTune(_) | StageKind::ModelTune(_) => 1,
-        StageKind::Eval(_) => 1,
+        StageKind::Pretrain(_) | StageKind::PromptTune(_) | StageKind::ModelTune(_) => 2,
+        StageKind::Eval(_) => 2,
     }
 }
 
@@ -23,6 +24,7 @@ pub(super) fn facts(
     kind: &StageKind,
     inputs: &[(&str, Digest)],
     seed: Seed,
+    precision: Precision,
     base: Option<&BaseModel>,
 ) -> BTreeMap<String, String> {
     let params = match kind {
@@ -41,10 +43,9 @@ pub(super) fn facts(
     facts.insert("stage".to_owned(), name.to_owned());
     facts.insert("kind".to_owned(), kind.name().to_owned());
     facts.insert("code version".to_owned(), code_version(kind).to_string());
-    // Rows and mixes are the same for every seed and model.
-    if !matches!(kind, StageKind::Data(_) | StageKind::Mix(_)) {
+    if kind.computes() {
         facts.insert("seed".to_owned(), seed.value().to_string());
-        facts.insert("precision".to_owned(), "f32".to_owned());
+        facts.insert("precision".to_owned(), precision.name().to_owned());
         if let Some(BaseModel::Builtin { digest, .. } | BaseModel::Directory { digest, .. }) = base
         {
             facts.insert("model".to_owned(), digest.to_string());

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use promot_core::{Digest, Seed};
+use promot_model::gemm::Precision;
 
 /// A pipeline that can be run: the only way to one is [`compile`].
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Plan {
     pub name: String,
     /// The seed of every random stream.
     pub seed: Seed,
+    /// In which numbers matrix products are computed.
+    pub precision: Precision,
     /// The pretrained model, unless the pipeline makes its own.
     pub base: Option<BaseModel>,
     graph: DiGraph<Stage, ()>,

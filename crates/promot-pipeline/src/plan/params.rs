@@ -69,6 +69,12 @@ impl StageKind {
             Self::Eval(_) => "eval",
         }
     }
+
+    /// Whether it computes with a model; rows and mixes are the same for every seed, precision and
+    /// model.
+    pub fn computes(&self) -> bool {
+        !matches!(self, Self::Data(_) | Self::Mix(_))
+    }
 }
 
 /// Where rows come from, with digests of the files' content.

@@ -35,6 +35,8 @@ impl Report {
         let mut report = Self {
             pipeline: plan.name.clone(),
             seed: plan.seed.value(),
+            precision: plan.precision,
+            kernels: Vec::new(),
             tables: Vec::new(),
             training: Vec::new(),
         };
@@ -45,6 +47,10 @@ impl Report {
                     stage: stage.name.clone(),
                 });
             }
+            let kernels = directory.kernels();
+            report
+                .kernels
+                .extend(kernels.filter(|name| !report.kernels.contains(name)));
             let (name, artifact) = (stage.name.clone(), directory.artifact());
             match &stage.kind {
                 StageKind::Eval(_) => {

@@ -7,6 +7,11 @@ use super::{LEGEND, Report, rows, title};
 /// The whole report: tables, outputs side by side, checkpoints.
 pub fn markdown(report: &Report) -> String {
     let mut text = format!("# {} (seed {})\n", report.pipeline, report.seed);
+    let (precision, kernels) = (report.precision.name(), report.kernels.join(", "));
+    let _ = writeln!(
+        text,
+        "\nMatrix products in {precision} (kernels: {kernels})."
+    );
     for (stage, data) in &report.tables {
         let table = rows(data);
         let _ = writeln!(text, "\n## {stage}\n");

@@ -9,6 +9,7 @@ pub use markdown::markdown;
 pub use table::terminal;
 
 use promot_core::MetricRecord;
+use promot_model::gemm::Precision;
 use serde::{Deserialize, Serialize};
 
 /// A model's output on one row.
@@ -53,6 +54,10 @@ pub struct Report {
     pub pipeline: String,
     /// The seed.
     pub seed: u64,
+    /// In which numbers matrix products were computed.
+    pub precision: Precision,
+    /// The kernels that computed them; several if stages ran on different processors.
+    pub kernels: Vec<String>,
     /// Each evaluation stage's name and what it measured.
     pub tables: Vec<(String, TableData)>,
     /// Each tuning stage's name and the checkpoints it measured.

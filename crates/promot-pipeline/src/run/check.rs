@@ -15,7 +15,7 @@ use crate::plan::{DataSource, Plan, StageKind};
 /// The first file that cannot be used: with its row, or with the tensor in it.
 pub fn check_inputs(plan: &Plan) -> Result<(), RunError> {
     if let Some(base) = &plan.base {
-        load_base(base)?;
+        load_base(base, plan.precision)?;
     }
     for stage in plan.stages() {
         let in_stage = |error: RunError| error.in_stage(&stage.name);

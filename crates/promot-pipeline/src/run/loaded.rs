@@ -7,6 +7,7 @@ use promot_data::tokenizer::Tokenizer;
 use promot_model::arch::T5;
 use promot_model::backend::Host;
 use promot_model::checkpoint::{load_model, load_model_from_bytes};
+use promot_model::gemm::Precision;
 
 use super::error::RunError;
 use crate::builtin;
@@ -22,12 +23,13 @@ pub struct LoadedModel {
 }
 
 impl LoadedModel {
-    /// The model in a directory with `config.json`, weights and `tokenizer.json`.
+    /// The model in a directory with `config.json`, weights and `tokenizer.json`, to compute with
+    /// in `precision`.
     ///
     /// # Errors
     /// If a file is missing or damaged, or the tokenizer has more tokens than the model.
-    pub fn from_directory(directory: &Path) -> Result<Self, RunError> {
-        let model = load_model(&Host::new(), directory)?;
+    pub fn from_directory(directory: &Path, precision: Precision) -> Result<Self, RunError> {
+        let model = load_model(&Host::with_precision(precision), directory)?;
         let path = directory.join("tokenizer.json");
         match Tokenizer::from_file(&path) {
             Ok(tokenizer) => Self::new(model, tokenizer),
@@ -39,20 +41,21 @@ impl LoadedModel {
     ///
     /// # Errors
     /// If there is no such model, or it cannot be read.
-    pub fn named(name: &str) -> Result<Self, RunError> {
+    pub fn named(name: &str, precision: Precision) -> Result<Self, RunError> {
         match name.strip_prefix("builtin:") {
             Some(builtin) if builtin::find(builtin).is_none() => Err(RunError::mismatch(
                 format!("unknown built-in model `{builtin}`"),
                 format!("there is builtin:{}", builtin::names().join(", builtin:")),
             )),
-            Some(builtin) => Self::builtin(builtin),
-            None => Self::from_directory(Path::new(name)),
+            Some(builtin) => Self::builtin(builtin, precision),
+            None => Self::from_directory(Path::new(name), precision),
         }
     }
 
-    fn builtin(name: &str) -> Result<Self, RunError> {
+    fn builtin(name: &str, precision: Precision) -> Result<Self, RunError> {
         let files = builtin::find(name).expect("the caller has checked the name");
-        let model = load_model_from_bytes(&Host::new(), files.config, files.weights)?;
+        let device = Host::with_precision(precision);
+        let model = load_model_from_bytes(&device, files.config, files.weights)?;
         let tokenizer = Tokenizer::from_bytes(files.tokenizer);
         Self::new(model, tokenizer.expect("a tokenizer of our own"))
     }
@@ -72,13 +75,13 @@ impl LoadedModel {
     }
 }
 
-/// The pretrained model of a plan.
+/// The pretrained model of a plan, to compute with in `precision`.
 ///
 /// # Errors
 /// As [`LoadedModel::from_directory`].
-pub fn load_base(base: &BaseModel) -> Result<LoadedModel, RunError> {
+pub fn load_base(base: &BaseModel, precision: Precision) -> Result<LoadedModel, RunError> {
     match base {
-        BaseModel::Builtin { name, .. } => LoadedModel::builtin(name),
-        BaseModel::Directory { path, .. } => LoadedModel::from_directory(path),
+        BaseModel::Builtin { name, .. } => LoadedModel::builtin(name, precision),
+        BaseModel::Directory { path, .. } => LoadedModel::from_directory(path, precision),
     }
 }

@@ -113,7 +113,7 @@ pub fn run(context: &Context<'_>, selection: &Selection) -> Result<(), RunError>
             StageKind::Eval(params) => stages::eval::run(params, stage, &directory, context),
         };
         outcome.map_err(|error| error.in_stage(&stage.name))?;
-        directory.finish(stage)?;
+        directory.finish(stage, context.plan.precision)?;
         context.store.remember(context.plan, stage)?;
         context.events.emit(Event::StageFinished {
             stage: stage.name.clone(),

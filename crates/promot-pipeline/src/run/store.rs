@@ -13,6 +13,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use promot_core::write_atomically;
+use promot_model::gemm::{Precision, kernel_name};
 
 use super::error::RunError;
 use super::make_directory;
@@ -94,6 +95,13 @@ impl StageDirectory {
         self.manifest().exists()
     }
 
+    /// The name of the kernels that computed the artifact, if it is whole and they are known.
+    pub fn kernels(&self) -> Option<String> {
+        let bytes = fs::read(self.manifest()).ok()?;
+        let manifest: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+        manifest["kernels"].as_str().map(str::to_owned)
+    }
+
     /// Keeps other runs out until the lock is dropped; a kill drops it, too.
     pub(super) fn lock(&self) -> Result<File, RunError> {
         make_directory(&self.path)?;
@@ -136,12 +144,15 @@ impl StageDirectory {
     }
 
     /// Declares the artifact whole, and removes what was only needed to go on.
-    pub(super) fn finish(&self, stage: &Stage) -> Result<(), RunError> {
+    ///
+    /// The kernels are noted and no part of the key: they are the processor's, not the pipeline's.
+    pub(super) fn finish(&self, stage: &Stage, precision: Precision) -> Result<(), RunError> {
         let manifest = serde_json::json!({
             "stage": stage.name,
             "kind": stage.kind.name(),
             "key": stage.key,
             "computed_from": stage.facts,
+            "kernels": stage.kind.computes().then(|| kernel_name(precision)),
         });
         let json = serde_json::to_vec_pretty(&manifest).expect("plain data serialises");
         let path = self.manifest();

@@ -24,8 +24,9 @@ pub(crate) fn run(
     })?;
     let config = config(&params.size, tokenizer.vocab_size())?;
     let seed = context.plan.seed.child(&stage.name, "model");
+    let device = Host::with_precision(context.plan.precision);
     let model = LoadedModel {
-        model: T5::new(&Host::new(), config, false, seed),
+        model: T5::new(&device, config, false, seed),
         tokenizer: Arc::new(tokenizer),
     };
     let seed = context.plan.seed.child(&stage.name, "training");

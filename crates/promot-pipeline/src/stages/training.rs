@@ -32,9 +32,13 @@ pub(super) fn starting_model(
     from: Option<&str>,
     context: &Context<'_>,
 ) -> Result<LoadedModel, RunError> {
+    let precision = context.plan.precision;
     match from {
-        Some(name) => LoadedModel::from_directory(&context.artifact(name).1),
-        None => load_base(context.plan.base.as_ref().expect("checked when compiled")),
+        Some(name) => LoadedModel::from_directory(&context.artifact(name).1, precision),
+        None => {
+            let base = context.plan.base.as_ref();
+            load_base(base.expect("checked when compiled"), precision)
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use dfdx::tensor::Trace as _;
 use dfdx::tensor_ops::{Backward as _, SumTo as _};
 
 use super::*;
-use crate::backend::Host;
 use crate::ops::testing::{self, assert_close, leaf};
 
 #[test]
@@ -12,7 +11,7 @@ fn equals_dfdx_forward_and_backward() {
     for shape in [(1, 1), (7, 5), (130, 200)] {
         let (a, b) = (leaf(shape, 1), leaf(shape, 2));
         let (y, ours) = testing::run(&[a.clone(), b.clone()], |g, v| add(g, &v[0], &v[1]));
-        let weights = Host::new().tensor(testing::output_weights(y.len()), shape);
+        let weights = testing::dfdx_tensor(testing::output_weights(y.len()), shape);
         let theirs = a.tensor().leaky_trace() + b.tensor().leaky_trace();
         let values: Vec<f64> = theirs.as_vec().into_iter().map(f64::from).collect();
         assert_close("add", &y, &values, 1e-6);

@@ -88,8 +88,8 @@ pub trait Kernels: Device {
 
 /// `softmax(scale * q kᵀ + bias) v` within each sequence and head.
 ///
-/// Neither scores nor probabilities outlive one (sequence, head) tile: the backward pass computes
-/// them again from the log-sum-exp. A query that sees no key gives zeros.
+/// Neither scores nor probabilities outlive one strip of one sequence and head: the backward pass
+/// computes them again from the log-sum-exp. A query that sees no key gives zeros.
 ///
 /// # Panics
 /// If the shapes or offsets do not fit, or a bias table has not one column a head.
@@ -172,9 +172,7 @@ pub fn attention<B: Backend>(
             let pairs = slots.into_iter().zip([out.dq, out.dk, out.dv]);
             for (slot, gradient) in pairs.chain(out.dbias.map(|dbias| (bias_slot, dbias))) {
                 if let Some(slot) = slot {
-                    B::add_gradient(gradients, &slot, |total| {
-                        device.add_assign(total, gradient.as_ref());
-                    });
+                    device.add_gradient_buffer(gradients, &slot, gradient);
                 }
             }
         }

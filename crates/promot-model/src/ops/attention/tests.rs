@@ -1,12 +1,18 @@
 //! `attention` against an f64 loop, dfdx's softmax attention and finite differences, over ragged
 //! shapes: length 1, empty sequences, q_len != kv_len, causal, with and without bias.
 
+mod oracle;
+
 use dfdx::shapes::Axis;
 use dfdx::tensor::Trace as _;
 use dfdx::tensor_ops::{Backward as _, PermuteTo as _, SumTo as _, TryMatMul as _};
 
+use rand::{Rng as _, SeedableRng as _};
+
+use self::oracle::Oracle;
 use super::*;
 use crate::backend::Host;
+use crate::gemm::Precision;
 use crate::ops::testing::{self, assert_close, leaf};
 
 const BUCKETS: BucketMap = BucketMap {
@@ -15,60 +21,42 @@ const BUCKETS: BucketMap = BucketMap {
     bidirectional: true,
 };
 
+#[derive(Clone, Debug)]
 struct Case {
-    q: &'static [usize],
-    k: &'static [usize],
+    q: Vec<usize>,
+    k: Vec<usize>,
+    heads: usize,
+    d_kv: usize,
     causal: bool,
     bias: bool,
     scale: f32,
 }
 
-const CASES: [Case; 6] = [
+/// Lengths of queries and keys, whether causal, with bias, and the scale.
+fn case(q: &[usize], k: &[usize], causal: bool, bias: bool, scale: f32) -> Case {
     Case {
-        q: &[1],
-        k: &[1],
-        causal: false,
-        bias: true,
-        scale: 1.0,
-    },
-    Case {
-        q: &[3, 1, 19],
-        k: &[3, 1, 19],
-        causal: false,
-        bias: true,
-        scale: 1.0,
-    },
-    Case {
-        q: &[3, 0, 1, 6],
-        k: &[3, 0, 1, 6],
-        causal: true,
-        bias: true,
-        scale: 1.0,
-    },
-    Case {
-        q: &[2, 1, 5],
-        k: &[4, 1, 17],
-        causal: false,
-        bias: false,
-        scale: 0.5,
-    },
-    Case {
-        q: &[1, 2],
-        k: &[5, 4],
-        causal: true,
-        bias: true,
-        scale: 1.0,
-    },
-    Case {
-        q: &[2, 0, 3],
-        k: &[0, 4, 2],
-        causal: false,
-        bias: false,
-        scale: 1.0,
-    },
-];
-const HEADS: usize = 2;
-const D_KV: usize = 3;
+        q: q.to_vec(),
+        k: k.to_vec(),
+        heads: 2,
+        d_kv: 3,
+        causal,
+        bias,
+        scale,
+    }
+}
+
+/// Small shapes: of few queries and of more, and a query that sees no key.
+fn small_cases() -> Vec<Case> {
+    vec![
+        case(&[1], &[1], false, true, 1.0),
+        case(&[3, 1, 19], &[3, 1, 19], false, true, 1.0),
+        case(&[3, 0, 1, 6], &[3, 0, 1, 6], true, true, 1.0),
+        case(&[2, 1, 5], &[4, 1, 17], false, false, 0.5),
+        case(&[1, 2], &[5, 4], true, true, 1.0),
+        case(&[2, 0, 3], &[0, 4, 2], false, false, 1.0),
+        case(&[4, 7], &[2, 5], true, true, 0.5),
+    ]
+}
 
 fn offsets(lengths: &[usize]) -> Arc<[usize]> {
     let ends = lengths.iter().scan(0, |end, length| {
@@ -81,9 +69,9 @@ fn offsets(lengths: &[usize]) -> Arc<[usize]> {
 impl Case {
     fn layout(&self, dropout: Option<DropoutKey>) -> Layout {
         Layout {
-            q_offsets: offsets(self.q),
-            kv_offsets: offsets(self.k),
-            num_heads: HEADS,
+            q_offsets: offsets(&self.q),
+            kv_offsets: offsets(&self.k),
+            num_heads: self.heads,
             causal: self.causal,
             scale: self.scale,
             dropout,
@@ -93,10 +81,10 @@ impl Case {
     fn inputs(&self) -> Vec<Var<Host>> {
         let (q, k): (usize, usize) = (self.q.iter().sum(), self.k.iter().sum());
         let mut inputs: Vec<_> = [(q, 1), (k, 2), (k, 3)]
-            .map(|(rows, seed)| leaf((rows, HEADS * D_KV), seed))
+            .map(|(rows, seed)| leaf((rows, self.heads * self.d_kv), seed))
             .into();
         if self.bias {
-            inputs.push(leaf((BUCKETS.num_buckets, HEADS), 4));
+            inputs.push(leaf((BUCKETS.num_buckets, self.heads), 4));
         }
         inputs
     }
@@ -128,73 +116,142 @@ impl Case {
         )
     }
 
-    fn reference(&self, v: &[Var<Host>]) -> Vec<f64> {
-        let width = HEADS * D_KV;
-        let at = |var: &Var<Host>, row: usize, column: usize| {
-            f64::from(var.slice()[row * width + column])
-        };
-        let (q_offsets, k_offsets) = (offsets(self.q), offsets(self.k));
-        let mut out = vec![0.0; v[0].slice().len()];
-        for sequence in 0..self.q.len() {
-            let (q_len, k_len) = (self.q[sequence], self.k[sequence]);
-            for i in 0..q_len {
-                let position = if self.causal { i + k_len - q_len } else { i };
-                let seen = if self.causal { position + 1 } else { k_len };
-                for head in 0..HEADS {
-                    let weights: Vec<f64> = (0..seen)
-                        .map(|j| {
-                            let (q_row, k_row) = (q_offsets[sequence] + i, k_offsets[sequence] + j);
-                            let score: f64 = (0..D_KV)
-                                .map(|c| {
-                                    at(&v[0], q_row, head * D_KV + c)
-                                        * at(&v[1], k_row, head * D_KV + c)
-                                })
-                                .sum();
-                            let bias = v.get(3).map_or(0.0, |table| {
-                                let bucket = self.buckets().bucket(j as isize - position as isize);
-                                f64::from(table.slice()[bucket * HEADS + head])
-                            });
-                            (score * f64::from(self.scale) + bias).exp()
-                        })
-                        .collect();
-                    let total: f64 = weights.iter().sum();
-                    for c in 0..D_KV {
-                        out[(q_offsets[sequence] + i) * width + head * D_KV + c] = weights
-                            .iter()
-                            .enumerate()
-                            .map(|(j, w)| {
-                                w / total * at(&v[2], k_offsets[sequence] + j, head * D_KV + c)
-                            })
-                            .sum();
-                    }
-                }
+    /// Compares output and gradients with the oracle: every number by itself in `f32`, and by the
+    /// norms of tensors in `bf16`, whose roundings (a relative 2^-9 each) say nothing about single
+    /// numbers in which terms cancel.
+    fn check(&self, precision: Precision, dropout: Option<DropoutKey>) {
+        let inputs = self.inputs();
+        let host = Host::with_precision(precision);
+        let (y, gradients) = testing::run_on(&host, &inputs, |g, v| self.op(g, v, dropout));
+        let oracle = Oracle::new(self, &inputs, dropout);
+        let expected = std::iter::once(&oracle.y).chain(&oracle.gradients);
+        let actual = std::iter::once(&y).chain(&gradients);
+        let expected = expected.zip(&oracle.term_norms);
+        for (i, (actual, (expected, &terms))) in actual.zip(expected).enumerate() {
+            let name = format!("{self:?}, {precision:?}, {dropout:?}, tensor {i}");
+            match precision {
+                Precision::F32 => assert_close(&name, actual, expected, 3e-5),
+                Precision::Bf16 => assert_norm_close(&name, actual, expected, terms, 2e-2),
             }
         }
-        out
+    }
+}
+
+/// Asserts `norm(actual - expected) <= tolerance * size`, where `size` is the norm of what is
+/// expected or of the terms that it is a sum of, whichever is larger: with a single key the gradient
+/// of the queries cancels to zero, and roundings are all there is.
+fn assert_norm_close(name: &str, actual: &[f32], expected: &[f64], terms: f64, tolerance: f64) {
+    let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+    let mut errors = actual.iter().zip(expected).map(|(&a, e)| f64::from(a) - e);
+    let error = norm(&mut errors);
+    let size = norm(&mut expected.iter().copied()).max(terms);
+    assert!(
+        error <= tolerance * size,
+        "{name}: off by {error} of {size}"
+    );
+}
+
+const DROPOUT: DropoutKey = DropoutKey { rate: 0.3, key: 9 };
+
+#[test]
+fn equals_an_f64_loop_in_both_precisions() {
+    for case in small_cases() {
+        for precision in [Precision::F32, Precision::Bf16] {
+            case.check(precision, None);
+            case.check(precision, Some(DROPOUT));
+        }
+    }
+}
+
+/// Around the borders of vectors, matrix tiles and strips, and of what counts as few queries.
+#[test]
+fn equals_an_f64_loop_around_borders() {
+    for (q, k) in [
+        (4, 700),
+        (5, 700),
+        (16, 17),
+        (32, 31),
+        (33, 1300),
+        (700, 33),
+        (192, 192),
+        (193, 193),
+        (321, 65),
+    ] {
+        for causal in [false, true] {
+            let case = Case {
+                heads: 1,
+                d_kv: 16,
+                ..case(&[q], &[k], causal, true, 1.0)
+            };
+            case.check(Precision::F32, None);
+            case.check(Precision::Bf16, Some(DROPOUT));
+        }
     }
 }
 
 #[test]
-fn forward_equals_an_f64_loop() {
-    for (i, case) in CASES.iter().enumerate() {
-        let inputs = case.inputs();
-        let (y, _) = testing::run(&inputs, |g, v| case.op(g, v, None));
-        assert_close(&format!("case {i}"), &y, &case.reference(&inputs), 1e-5);
+fn equals_an_f64_loop_for_random_shapes() {
+    let mut stream = promot_core::Stream::seed_from_u64(20);
+    for _ in 0..60 {
+        let sequences = stream.random_range(1..5);
+        let most = [4, 9, 40, 150][stream.random_range(0..4)];
+        let mut lengths = || {
+            (0..sequences)
+                .map(|_| stream.random_range(0..=most))
+                .collect()
+        };
+        let (q, k): (Vec<_>, Vec<_>) = (lengths(), lengths());
+        let case = Case {
+            q,
+            k,
+            heads: stream.random_range(1..4),
+            d_kv: [1, 3, 8, 20, 64][stream.random_range(0..5)],
+            causal: stream.random(),
+            bias: stream.random(),
+            scale: if stream.random() { 1.0 } else { 0.3 },
+        };
+        let dropout = DROPOUT;
+        case.check(Precision::F32, stream.random::<bool>().then_some(dropout));
+        case.check(Precision::Bf16, stream.random::<bool>().then_some(dropout));
     }
 }
 
 #[test]
 fn gradients_equal_finite_differences() {
-    let dropout = DropoutKey { rate: 0.3, key: 9 };
-    for (i, case) in CASES.iter().enumerate() {
-        for dropout in [None, Some(dropout)] {
+    for case in small_cases() {
+        for dropout in [None, Some(DROPOUT)] {
             testing::check_finite_differences(
-                &format!("case {i}"),
+                &format!("{case:?}"),
                 &case.inputs(),
                 5e-3,
                 |g, v| case.op(g, v, dropout),
             );
         }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let lengths = [40, 3, 200, 1, 0, 64, 33];
+    let case = Case {
+        d_kv: 16,
+        ..case(&lengths, &lengths, false, true, 1.0)
+    };
+    for precision in [Precision::F32, Precision::Bf16] {
+        let host = Host::with_precision(precision);
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            // Tensors stay on their thread, so the inputs are made there.
+            pool.install(|| {
+                testing::run_on(&host, &case.inputs(), |g, v| case.op(g, v, Some(DROPOUT)))
+            })
+        };
+        let one = run(1);
+        assert_eq!(one, run(2), "{precision:?}");
+        assert_eq!(one, run(3), "{precision:?}");
     }
 }
 
@@ -222,7 +279,7 @@ fn equals_dfdx_softmax_attention_for_one_head() {
     let theirs = scores.softmax::<Axis<1>>().matmul(v.leaky_trace());
     let values: Vec<f64> = theirs.as_vec().into_iter().map(f64::from).collect();
     assert_close("output", &y, &values, 1e-5);
-    let weights = Host::new().tensor(testing::output_weights(y.len()), (len, width));
+    let weights = testing::dfdx_tensor(testing::output_weights(y.len()), (len, width));
     let gradients = (theirs * weights).sum().backward();
     for (ours, input) in ours.iter().zip(&inputs) {
         assert_close(
@@ -236,14 +293,11 @@ fn equals_dfdx_softmax_attention_for_one_head() {
 
 #[test]
 fn a_sequence_does_not_depend_on_its_batch() {
-    let inputs = CASES[1].inputs();
-    let (batched, _) = testing::run(&inputs, |g, v| CASES[1].op(g, v, None));
-    let alone = Case {
-        q: &[19],
-        k: &[19],
-        ..CASES[1]
-    };
-    let width = HEADS * D_KV;
+    let batch = &small_cases()[1];
+    let inputs = batch.inputs();
+    let (batched, _) = testing::run(&inputs, |g, v| batch.op(g, v, None));
+    let alone = case(&[19], &[19], false, true, 1.0);
+    let width = alone.heads * alone.d_kv;
     let mut own: Vec<_> = inputs[..3]
         .iter()
         .map(|var| testing::leaf_of(var.slice()[4 * width..].to_vec(), (19, width)))
@@ -255,10 +309,11 @@ fn a_sequence_does_not_depend_on_its_batch() {
 
 #[test]
 fn a_frozen_bias_table_gets_no_gradient_and_leaves_the_others_as_they_are() {
-    let mut inputs = CASES[1].inputs();
-    let (_, tuned) = testing::run(&inputs, |g, v| CASES[1].op(g, v, None));
+    let case = &small_cases()[1];
+    let mut inputs = case.inputs();
+    let (_, tuned) = testing::run(&inputs, |g, v| case.op(g, v, None));
     inputs[3] = Var::constant(inputs[3].tensor().clone());
-    let (_, frozen) = testing::run(&inputs, |g, v| CASES[1].op(g, v, None));
+    let (_, frozen) = testing::run(&inputs, |g, v| case.op(g, v, None));
     assert_eq!(tuned[..3], frozen[..3]);
     assert!(frozen[3].is_empty());
 }

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{Kernels, Problem};
 use crate::backend::Host;
-use crate::gemm::{Matrix, matmul};
+use crate::gemm::{Matrix, Precision, matmul};
 use crate::ops::math::{self, exp};
 use crate::ops::parallel::{BLOCK_ROWS, for_value_blocks, vectorized};
 
@@ -30,11 +30,18 @@ fn logits<'a>(
     problem: &Problem,
     first: usize,
     classes: usize,
+    precision: Precision,
 ) -> &'a mut [f32] {
     let (tokens, width) = (problem.targets.len(), problem.width);
     buffer.resize(tokens * classes, 0.0);
     let head = Matrix::new(&head[first * width..][..classes * width], classes, width);
-    matmul(buffer, Matrix::new(hidden, tokens, width), head.t(), false);
+    matmul(
+        buffer,
+        Matrix::new(hidden, tokens, width),
+        head.t(),
+        false,
+        precision,
+    );
     if problem.logit_scale != 1.0 {
         for_value_blocks(buffer, |_, logits| scale_block(logits, problem.logit_scale));
     }
@@ -122,7 +129,15 @@ impl Kernels for Host {
         let mut rows = vec![Row::EMPTY; targets.len()];
         let mut buffer = Vec::new();
         for (first, classes) in chunks(problem.vocab_size) {
-            let logits = logits(&mut buffer, hidden, head, problem, first, classes);
+            let logits = logits(
+                &mut buffer,
+                hidden,
+                head,
+                problem,
+                first,
+                classes,
+                self.precision(),
+            );
             rows.par_chunks_mut(BLOCK_ROWS)
                 .zip(logits.par_chunks(BLOCK_ROWS * classes))
                 .zip(targets.par_chunks(BLOCK_ROWS))
@@ -166,7 +181,15 @@ impl Kernels for Host {
         };
         let mut buffer = Vec::new();
         for (first, classes) in chunks(problem.vocab_size) {
-            let dlogits = logits(&mut buffer, hidden, head, problem, first, classes);
+            let dlogits = logits(
+                &mut buffer,
+                hidden,
+                head,
+                problem,
+                first,
+                classes,
+                self.precision(),
+            );
             dlogits
                 .par_chunks_mut(BLOCK_ROWS * classes)
                 .zip(problem.targets.par_chunks(BLOCK_ROWS))
@@ -177,11 +200,17 @@ impl Kernels for Host {
             let dlogits = Matrix::new(dlogits, tokens, classes);
             if let Some(dhidden) = dhidden.as_deref_mut() {
                 let head = Matrix::new(&head[first * width..][..classes * width], classes, width);
-                matmul(dhidden, dlogits, head, true);
+                matmul(dhidden, dlogits, head, true, self.precision());
             }
             if let Some(dhead) = dhead.as_deref_mut() {
                 let dhead = &mut dhead[first * width..][..classes * width];
-                matmul(dhead, dlogits.t(), Matrix::new(hidden, tokens, width), true);
+                matmul(
+                    dhead,
+                    dlogits.t(),
+                    Matrix::new(hidden, tokens, width),
+                    true,
+                    self.precision(),
+                );
             }
         }
     }

@@ -94,7 +94,7 @@ fn gradients_equal_those_of_dfdx() {
     for (row, &target) in targets.iter().enumerate() {
         one_hot[row * vocab_size + target as usize] = testing::output_weights(1)[0];
     }
-    let one_hot = Host::new().tensor(one_hot, (tokens, vocab_size));
+    let one_hot = testing::dfdx_tensor(one_hot, (tokens, vocab_size));
     let logits = inputs[0]
         .tensor()
         .leaky_trace()

@@ -18,6 +18,42 @@ vectorized! {
     }
 }
 
+vectorized! {
+    /// Dropout of rows of some columns within a wider matrix: a mask for each row, whose positions
+    /// are the matrix's columns.
+    pub(in crate::ops) fn drop_rows(
+        values: &mut [f32],
+        columns: usize,
+        first_row: usize,
+        first_column: usize,
+        key: DropoutKey,
+    ) {
+        for (row, values) in values.chunks_exact_mut(columns).enumerate() {
+            let mask = key.at((first_row + row) as u64).mask();
+            for (column, value) in values.iter_mut().enumerate() {
+                *value *= mask.factor((first_column + column) as u32);
+            }
+        }
+    }
+
+    /// `y += dropout(x)` with the masks of [`drop_rows`].
+    pub(in crate::ops) fn add_dropped_rows(
+        y: &mut [f32],
+        x: &[f32],
+        columns: usize,
+        first_row: usize,
+        key: DropoutKey,
+    ) {
+        let rows = y.chunks_exact_mut(columns).zip(x.chunks_exact(columns));
+        for (row, (y, x)) in rows.enumerate() {
+            let mask = key.at((first_row + row) as u64).mask();
+            for (column, (y, x)) in y.iter_mut().zip(x).enumerate() {
+                *y += x * mask.factor(column as u32);
+            }
+        }
+    }
+}
+
 // Each block of values has a mask of its own, so that positions fit in 32 bits.
 impl Kernels for Host {
     fn dropout(&self, x: &[f32], key: DropoutKey) -> Vec<f32> {

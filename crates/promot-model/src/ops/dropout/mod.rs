@@ -4,6 +4,8 @@ mod cpu;
 #[cfg(test)]
 mod tests;
 
+pub(super) use cpu::{add_dropped_rows, drop_rows};
+
 use crate::backend::{Backend, Device};
 use crate::graph::{Graph, Var};
 

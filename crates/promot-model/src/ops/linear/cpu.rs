@@ -1,33 +1,24 @@
-//! The products on the CPU, all three by [`crate::gemm`].
+//! The products on the CPU, all three by [`crate::gemm`]; weights stay packed while they are the
+//! same.
 
 use super::{Kernels, Sizes};
-use crate::backend::Host;
-use crate::gemm::{Matrix, matmul};
+use crate::backend::{Host, HostTensor};
+use crate::gemm::{Matrix, matmul, product};
 
 impl Kernels for Host {
-    fn linear(&self, x: &[f32], w: &[f32], sizes: Sizes) -> Vec<f32> {
-        let (x, w) = operands(x, w, sizes);
-        let mut y = vec![0.0; sizes.tokens * sizes.out_features];
-        matmul(&mut y, x, w.t(), false);
-        y
+    fn linear(&self, x: &[f32], w: &HostTensor, sizes: Sizes) -> Vec<f32> {
+        let x = Matrix::new(x, sizes.tokens, sizes.in_features);
+        product(x, w.packed_t(), self.precision())
     }
 
-    fn linear_dx(&self, dx: &mut [f32], dy: &[f32], w: &[f32], sizes: Sizes) {
+    fn linear_dx(&self, dx: &mut [f32], dy: &[f32], w: &HostTensor, sizes: Sizes) {
         let dy = Matrix::new(dy, sizes.tokens, sizes.out_features);
-        let w = Matrix::new(w, sizes.out_features, sizes.in_features);
-        matmul(dx, dy, w, true);
+        matmul(dx, dy, w.packed(), true, self.precision());
     }
 
     fn linear_dw(&self, dw: &mut [f32], dy: &[f32], x: &[f32], sizes: Sizes) {
         let dy = Matrix::new(dy, sizes.tokens, sizes.out_features);
         let x = Matrix::new(x, sizes.tokens, sizes.in_features);
-        matmul(dw, dy.t(), x, true);
+        matmul(dw, dy.t(), x, true, self.precision());
     }
-}
-
-fn operands<'a>(x: &'a [f32], w: &'a [f32], sizes: Sizes) -> (Matrix<'a>, Matrix<'a>) {
-    (
-        Matrix::new(x, sizes.tokens, sizes.in_features),
-        Matrix::new(w, sizes.out_features, sizes.in_features),
-    )
 }

@@ -21,9 +21,9 @@ pub struct Sizes {
 /// The kernels of [`linear`].
 pub trait Kernels: Device {
     /// `x wᵀ`, `(tokens, out_features)`.
-    fn linear(&self, x: &Self::Slice, w: &Self::Slice, sizes: Sizes) -> Self::Buffer;
+    fn linear(&self, x: &Self::Slice, w: &Self::Tensor, sizes: Sizes) -> Self::Buffer;
     /// `dx += dy w`.
-    fn linear_dx(&self, dx: &mut Self::Slice, dy: &Self::Slice, w: &Self::Slice, sizes: Sizes);
+    fn linear_dx(&self, dx: &mut Self::Slice, dy: &Self::Slice, w: &Self::Tensor, sizes: Sizes);
     /// `dw += dyᵀ x`.
     fn linear_dw(&self, dw: &mut Self::Slice, dy: &Self::Slice, x: &Self::Slice, sizes: Sizes);
 }
@@ -44,7 +44,7 @@ pub fn linear<B: Backend>(graph: &mut Graph<B>, x: &Var<B>, w: &Var<B>) -> Var<B
         out_features,
     };
     let device = graph.device().clone();
-    let y = device.linear(x.slice(), w.slice(), sizes);
+    let y = device.linear(x.slice(), w.tensor(), sizes);
     let backward = graph.records(&[x, w]).then(|| {
         let to_x = x.slot().map(|slot| (slot, w.tensor().clone()));
         let to_w = w.slot().map(|slot| (slot, x.tensor().clone()));
@@ -52,7 +52,7 @@ pub fn linear<B: Backend>(graph: &mut Graph<B>, x: &Var<B>, w: &Var<B>) -> Var<B
             let dy = dy.as_ref();
             if let Some((slot, w)) = to_x {
                 B::add_gradient(gradients, &slot, |dx| {
-                    device.linear_dx(dx, dy, B::slice(&w), sizes);
+                    device.linear_dx(dx, dy, &w, sizes);
                 });
             }
             if let Some((slot, x)) = to_w {

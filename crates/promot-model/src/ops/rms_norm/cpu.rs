@@ -27,7 +27,7 @@ fn inverse_rms(x: &[f32], eps: f32) -> f32 {
 }
 
 vectorized! {
-    fn norm_rows(y: &mut [f32], x: &[f32], w: &[f32], eps: f32) {
+    pub(in crate::ops) fn norm_rows(y: &mut [f32], x: &[f32], w: &[f32], eps: f32) {
         let width = w.len();
         for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
             let scale = inverse_rms(x, eps);
@@ -37,7 +37,7 @@ vectorized! {
         }
     }
 
-    fn norm_dx_rows(dx: &mut [f32], dy: &[f32], x: &[f32], w: &[f32], eps: f32) {
+    pub(in crate::ops) fn norm_dx_rows(dx: &mut [f32], dy: &[f32], x: &[f32], w: &[f32], eps: f32) {
         let width = w.len();
         let mut scaled = vec![0.0; width];
         let rows = dy.chunks_exact(width).zip(x.chunks_exact(width));
@@ -53,7 +53,7 @@ vectorized! {
         }
     }
 
-    fn norm_dw_rows(dw: &mut [f32], dy: &[f32], x: &[f32], eps: f32) {
+    pub(in crate::ops) fn norm_dw_rows(dw: &mut [f32], dy: &[f32], x: &[f32], eps: f32) {
         let width = dw.len();
         for (dy, x) in dy.chunks_exact(width).zip(x.chunks_exact(width)) {
             let scale = inverse_rms(x, eps);

@@ -4,6 +4,8 @@ mod cpu;
 #[cfg(test)]
 mod tests;
 
+pub(super) use cpu::{norm_dw_rows, norm_dx_rows, norm_rows};
+
 use crate::backend::{Backend, Device};
 use crate::graph::{Graph, Var};
 

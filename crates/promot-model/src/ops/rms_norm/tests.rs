@@ -5,7 +5,6 @@ use dfdx::tensor::{Trace as _, WithEmptyTape as _};
 use dfdx::tensor_ops::{Backward as _, BroadcastTo as _, MeanTo as _, SumTo as _};
 
 use super::*;
-use crate::backend::Host;
 use crate::ops::testing::{self, assert_close, leaf};
 
 const EPS: f32 = 1e-6;
@@ -29,7 +28,7 @@ fn equals_an_f64_loop_and_a_dfdx_composition() {
         }
         assert_close("rms_norm", &y, &expected, 1e-5);
 
-        let weights = Host::new().tensor(testing::output_weights(y.len()), (rows, width));
+        let weights = testing::dfdx_tensor(testing::output_weights(y.len()), (rows, width));
         let x = inputs[0].tensor().leaky_trace();
         let square: dfdx::tensor::Tensor<(usize,), f32, dfdx::tensor::Cpu, _> =
             x.with_empty_tape().square().mean::<_, Axis<1>>();

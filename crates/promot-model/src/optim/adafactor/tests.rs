@@ -3,6 +3,7 @@
 use rand::{Rng as _, SeedableRng as _};
 
 use super::*;
+use crate::optim::{Kernels as _, Optimizer};
 
 fn normal(len: usize, seed: u64, scale: f32) -> Vec<f32> {
     let mut stream = promot_core::Stream::seed_from_u64(seed);
@@ -66,6 +67,35 @@ impl Reference {
     }
 }
 
+const FIRST: Step = Step {
+    number: 1,
+    learning_rate: 0.1,
+    scale: 0.5,
+};
+
+/// One update as training does it.
+fn updated(
+    options: &AdafactorOptions,
+    step: Step,
+    values: &[f32],
+    gradient: &[f32],
+    shape: Shape,
+    state: &mut ParameterState,
+) -> Vec<f32> {
+    let (device, optimizer) = (Host::new(), Optimizer::Adafactor(*options));
+    let squares = device.squares(&optimizer, &[(gradient, shape)]);
+    let update = Update {
+        values,
+        gradient: gradient.to_vec(),
+        squares: &squares[0],
+        shape,
+    };
+    let states = std::slice::from_mut(state);
+    device
+        .update(&optimizer, step, vec![update], states)
+        .remove(0)
+}
+
 #[test]
 fn follows_the_reference_for_20_steps() {
     let small = AdafactorOptions {
@@ -78,12 +108,16 @@ fn follows_the_reference_for_20_steps() {
         ..small
     };
     let default = AdafactorOptions::default();
-    for (options, shape, lr) in [
-        (small, (6, 9), 0.01),
-        (prompt, (6, 9), 0.3),
-        (default, (6, 9), 0.01),
-        (default, (128, 130), 0.001),
-        (default, (1, 40), 0.05),
+    for (options, shape, lr, clip) in [
+        (small, (6, 9), 0.01, 1.0),
+        (small, (6, 9), 0.01, 0.25),
+        (small, (70, 40), 0.01, 1.0),
+        (prompt, (6, 9), 0.3, 1.0),
+        (prompt, (6, 9), 0.3, 0.25),
+        (default, (6, 9), 0.01, 1.0),
+        (default, (128, 130), 0.001, 1.0),
+        (default, (300, 400), 0.001, 0.5),
+        (default, (1, 40), 0.05, 1.0),
     ] {
         let len = shape.0 * shape.1;
         let mut ours = normal(len, 1, 0.5);
@@ -94,31 +128,36 @@ fn follows_the_reference_for_20_steps() {
             columns: vec![0.0; shape.1],
             all: vec![0.0; len],
         };
-        for step in 1..=20 {
+        for t in 1..=20 {
             // Gradients of very different sizes, so that clipping acts on some steps only.
-            let gradient = normal(len, 100 + step, if step % 3 == 0 { 10.0 } else { 0.1 });
-            let one = Update {
-                values: ours.as_slice(),
-                gradient: gradient.as_slice(),
-                shape,
+            let mut gradient = normal(len, 100 + t, if t % 3 == 0 { 10.0 } else { 0.1 });
+            // Rows that nothing is known of, as those of an embedding table's rare tokens.
+            for row in gradient.chunks_mut(shape.1).skip(t as usize % 4).step_by(7) {
+                row.fill(0.0);
+            }
+            let step = Step {
+                number: t,
                 learning_rate: lr,
-                step,
+                scale: clip,
             };
-            ours = update(&options, &one, &mut state);
-            let gradient: Vec<f64> = gradient.iter().map(|&g| f64::from(g)).collect();
+            ours = updated(&options, step, &ours, &gradient, shape, &mut state);
+            let gradient: Vec<f64> = gradient
+                .iter()
+                .map(|&g| f64::from(clip) * f64::from(g))
+                .collect();
             reference.step(
                 &mut theirs,
                 &gradient,
                 shape,
                 &options,
                 f64::from(lr),
-                step as i32,
+                t as i32,
             );
             for (i, (&a, &b)) in ours.iter().zip(&theirs).enumerate() {
                 let error = (f64::from(a) - b).abs();
                 assert!(
                     error < 1e-5 * (1.0 + b.abs()),
-                    "{shape:?} step {step} at {i}: {a} and {b}"
+                    "{shape:?} step {t} at {i}: {a} and {b}"
                 );
             }
         }
@@ -128,14 +167,37 @@ fn follows_the_reference_for_20_steps() {
 #[test]
 fn a_zero_gradient_moves_nothing() {
     let values = normal(12, 2, 1.0);
-    let mut state = ParameterState::default();
-    let one = Update {
-        values: values.as_slice(),
-        gradient: [0.0; 12].as_slice(),
-        shape: (3, 4),
-        learning_rate: 0.1,
-        step: 1,
-    };
-    let after = update(&Default::default(), &one, &mut state);
-    assert_eq!(after, values);
+    for min_dim_size_to_factor in [1, 128] {
+        let options = AdafactorOptions {
+            min_dim_size_to_factor,
+            ..Default::default()
+        };
+        let mut state = ParameterState::default();
+        let after = updated(&options, FIRST, &values, &[0.0; 12], (3, 4), &mut state);
+        assert_eq!(after, values);
+    }
+}
+
+#[test]
+fn one_thread_or_two_give_the_same_bits() {
+    let shape = (700, 300);
+    let values = normal(shape.0 * shape.1, 3, 1.0);
+    let gradient = normal(values.len(), 4, 1.0);
+    for factored in [true, false] {
+        let options = AdafactorOptions {
+            factored,
+            ..Default::default()
+        };
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build().unwrap().install(|| {
+                let mut state = ParameterState::default();
+                let after = updated(&options, FIRST, &values, &gradient, shape, &mut state);
+                (after, state)
+            })
+        };
+        let one = on(1);
+        assert_eq!(one, on(2));
+        assert_eq!(one, on(5));
+    }
 }

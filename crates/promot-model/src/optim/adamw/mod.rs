@@ -4,9 +4,12 @@
 //! compare with step by step. It is not called itself because its moments are private: they could
 //! not be saved, and a resumed run would not be the undisturbed one.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{ParameterState, Update};
+use super::{ParameterState, Step, Update};
+use crate::backend::Host;
+use crate::ops::parallel::{BLOCK_VALUES, vectorized};
 
 /// Constants of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,36 +36,82 @@ impl Default for AdamWOptions {
     }
 }
 
-/// New values of a parameter; `step` counts from 1.
+/// New values of a parameter, in the gradient's memory.
 pub(super) fn update(
     options: &AdamWOptions,
-    update: &Update<'_, [f32]>,
+    step: Step,
+    update: Update<'_, Host>,
     state: &mut ParameterState,
 ) -> Vec<f32> {
     let Update {
         values,
-        gradient,
-        learning_rate,
-        step,
+        mut gradient,
         ..
-    } = *update;
+    } = update;
     if state.vectors.is_empty() {
         state.vectors = vec![vec![0.0; values.len()]; 2];
     }
     let [first, second] = state.vectors.as_mut_slice() else {
         panic!("two moments a parameter");
     };
-    let correction = |beta: f32| (1.0 - f64::from(beta).powf(step as f64)) as f32;
-    let (first_correction, second_correction) =
-        (correction(options.beta1), correction(options.beta2));
-    let mut new = Vec::with_capacity(values.len());
-    for (((&value, &g), m), v) in values.iter().zip(gradient).zip(first).zip(second) {
-        *m = options.beta1 * *m + (1.0 - options.beta1) * g;
-        *v = options.beta2 * *v + (1.0 - options.beta2) * g * g;
-        let step = (*m / first_correction) / ((*v / second_correction).sqrt() + options.epsilon);
-        new.push(value - learning_rate * (step + options.weight_decay * value));
+    let correction = |beta: f32| (1.0 - f64::from(beta).powf(step.number as f64)) as f32;
+    let constants = Constants {
+        options: *options,
+        step,
+        first_correction: correction(options.beta1),
+        second_correction: correction(options.beta2),
+    };
+    gradient
+        .par_chunks_mut(BLOCK_VALUES)
+        .zip(values.par_chunks(BLOCK_VALUES))
+        .zip(first.par_chunks_mut(BLOCK_VALUES))
+        .zip(second.par_chunks_mut(BLOCK_VALUES))
+        .for_each(|(((gradient, values), first), second)| {
+            new_values(gradient, values, first, second, &constants);
+        });
+    gradient
+}
+
+/// The numbers that are the same for all values.
+struct Constants {
+    options: AdamWOptions,
+    step: Step,
+    first_correction: f32,
+    second_correction: f32,
+}
+
+vectorized! {
+    /// Updates the moments of a block, and writes its new values in place of the gradient.
+    fn new_values(
+        gradient: &mut [f32],
+        values: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+        constants: &Constants,
+    ) {
+        let AdamWOptions {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+        } = constants.options;
+        let Step {
+            scale,
+            learning_rate,
+            ..
+        } = constants.step;
+        let (first_correction, second_correction) =
+            (constants.first_correction, constants.second_correction);
+        let moments = first.iter_mut().zip(second);
+        for ((g, &value), (m, v)) in gradient.iter_mut().zip(values).zip(moments) {
+            let scaled = scale * *g;
+            *m = beta1 * *m + (1.0 - beta1) * scaled;
+            *v = beta2 * *v + (1.0 - beta2) * scaled * scaled;
+            let root = (*v / second_correction).sqrt() + epsilon;
+            let update = (*m / first_correction) / root;
+            *g = value - learning_rate * (update + weight_decay * value);
+        }
     }
-    new
 }
 
 #[cfg(test)]
@@ -73,6 +122,7 @@ mod tests {
     use dfdx::tensor_ops::{Backward as _, MeanTo as _};
 
     use super::*;
+    use crate::optim::Squares;
 
     #[test]
     fn equals_dfdx_step_by_step() {
@@ -96,12 +146,16 @@ mod tests {
             let gradient = gradients.get(&theirs).array();
             let one = Update {
                 values: ours.as_slice(),
-                gradient: gradient.as_slice(),
+                gradient: gradient.to_vec(),
+                squares: &Squares::of_values(&gradient),
                 shape: (1, 5),
-                learning_rate: 1e-2,
-                step,
             };
-            ours = update(&options, &one, &mut state);
+            let of_step = Step {
+                number: step,
+                learning_rate: 1e-2,
+                scale: 1.0,
+            };
+            ours = update(&options, of_step, one, &mut state);
             dfdx.update(&mut theirs, &gradients).unwrap();
             for (a, b) in ours.iter().zip(theirs.array()) {
                 assert!((a - b).abs() < 1e-6, "step {step}: {a} and {b}");

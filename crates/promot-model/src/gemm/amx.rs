@@ -1,0 +1,180 @@
+//! Advanced Matrix Extensions from stable Rust: detection, and the product of two packed panels.
+//!
+//! A tile register holds 16 rows of 64 bytes. `tdpbf16ps` adds the product of a 16x32 tile of `a`
+//! and a 32x16 tile of `b` (both bf16) to a 16x16 tile of `c` (f32). The kernel below keeps 2x2
+//! tiles of `c` in registers, so that every tile it loads is used twice.
+
+use std::arch::asm;
+
+/// Rows of `a` and columns of `b` in one panel: two tiles.
+pub(super) const PANEL: usize = 32;
+/// Terms of the sums in one tile.
+pub(super) const TILE_TERMS: usize = 32;
+/// bf16 values in one tile.
+pub(super) const TILE_LEN: usize = 16 * TILE_TERMS;
+
+/// Whether the processor has the instructions used here and the kernel lets this process use them.
+pub(super) fn is_available() -> bool {
+    const REQUEST_PERMISSION: libc::c_long = 0x1023;
+    const TILE_DATA: libc::c_long = 18;
+    // CPUID leaf 7: AMX-BF16 and AMX-TILE. std's detection of them is not stable.
+    let leaf = std::arch::x86_64::__cpuid_count(7, 0);
+    let has_amx = leaf.edx & (1 << 22) != 0 && leaf.edx & (1 << 24) != 0;
+    let has_vectors = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512bf16");
+    if !has_amx || !has_vectors {
+        return false;
+    }
+    // SAFETY: arch_prctl with this request only asks for the permission to use the tile registers;
+    // it touches no memory of ours.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0 }
+}
+
+#[repr(C, align(64))]
+struct TileConfig([u8; 64]);
+
+/// The configuration of all eight tiles: 16 rows of 64 bytes.
+static TILES: TileConfig = {
+    let mut bytes = [0; 64];
+    bytes[0] = 1;
+    let mut tile = 0;
+    while tile < 8 {
+        bytes[16 + 2 * tile] = 64;
+        bytes[48 + tile] = 16;
+        tile += 1;
+    }
+    TileConfig(bytes)
+};
+
+/// The right to use this thread's tile registers; gives them back when dropped.
+pub(super) struct Tiles(std::marker::PhantomData<*const ()>);
+
+impl Tiles {
+    /// Configures the tile registers of this thread.
+    ///
+    /// # Safety
+    /// [`is_available`] has returned true in this process.
+    pub(super) unsafe fn configure() -> Self {
+        // SAFETY: the processor has the instruction (the caller's promise), and the configuration
+        // is 64 valid bytes.
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &TILES, options(nostack, readonly, preserves_flags));
+        }
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: the registers were configured by this thread.
+        unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) }
+    }
+}
+
+/// `c (+)= a b` for one panel of `a` (32 rows), one of `b` (32 columns) and `steps` times 32 terms;
+/// both panels have one plane, or two (the high and the low half of each number; the product of the
+/// two low halves is left out).
+///
+/// # Safety
+/// Each of the panels holds `steps * planes * 2` tiles; `c` has 32 rows of 32 values, `stride`
+/// values apart, that nobody else uses meanwhile.
+#[inline]
+pub(super) unsafe fn multiply_panels(
+    _tiles: &Tiles,
+    [planes, steps]: [usize; 2],
+    a: *const u16,
+    b: *const u16,
+    (c, stride): (*mut f32, usize),
+    accumulate: bool,
+) {
+    if steps == 0 {
+        return;
+    }
+    let row_bytes = stride * size_of::<f32>();
+    // SAFETY: all addresses lie in the panels and in `c` (the caller's promise).
+    unsafe {
+        let (c0, c1) = (c, c.add(16 * stride));
+        if accumulate {
+            asm!(
+                "tileloadd tmm0, [{c0} + {stride}]",
+                "tileloadd tmm1, [{c0} + {stride} + 64]",
+                "tileloadd tmm2, [{c1} + {stride}]",
+                "tileloadd tmm3, [{c1} + {stride} + 64]",
+                c0 = in(reg) c0, c1 = in(reg) c1, stride = in(reg) row_bytes,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                options(nostack, preserves_flags),
+            );
+        } else {
+            asm!(
+                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                options(nostack, nomem, preserves_flags),
+            );
+        }
+        if planes == 1 {
+            asm!(
+                "2:",
+                "tileloadd tmm4, [{a} + {row}]",
+                "tileloadd tmm6, [{b} + {row}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b} + {row} + 1024]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{a} + {row} + 1024]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {a}, 2048",
+                "add {b}, 2048",
+                "dec {steps}",
+                "jnz 2b",
+                a = inout(reg) a => _, b = inout(reg) b => _, steps = inout(reg) steps => _,
+                row = in(reg) 64usize,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        } else {
+            // In memory: high tiles 0 and 1, low tiles 0 and 1.
+            asm!(
+                "2:",
+                "tileloadd tmm4, [{a} + {row}]",
+                "tileloadd tmm6, [{b} + {row} + 2048]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b} + {row} + 3072]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{a} + {row} + 1024]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm6, [{b} + {row}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b} + {row} + 1024]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm4, [{a} + {row} + 2048]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{a} + {row} + 3072]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {a}, 4096",
+                "add {b}, 4096",
+                "dec {steps}",
+                "jnz 2b",
+                a = inout(reg) a => _, b = inout(reg) b => _, steps = inout(reg) steps => _,
+                row = in(reg) 64usize,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        }
+        asm!(
+            "tilestored [{c0} + {stride}], tmm0",
+            "tilestored [{c0} + {stride} + 64], tmm1",
+            "tilestored [{c1} + {stride}], tmm2",
+            "tilestored [{c1} + {stride} + 64], tmm3",
+            c0 = in(reg) c0, c1 = in(reg) c1, stride = in(reg) row_bytes,
+            options(nostack, preserves_flags),
+        );
+    }
+}

@@ -1,0 +1,185 @@
+//! The backward pass of one head by strips of keys, with packed products.
+//!
+//! Strips of keys and not of queries: with scores by key, two of the three products that
+//! probabilities and score gradients go into read them as they lie, and the gradients of keys and
+//! values are whole after one strip. Only the gradient of the queries is a sum over strips.
+
+use std::f32::consts::LOG2_E;
+
+use super::distances::Distances;
+use super::head::{Head, Sequence};
+use super::scratch::{Scratch, grown, strip_rows};
+use super::softmax::{AlongQueries, gradient_row, hide_rest};
+use super::wide::{LANES, dots, padded, wide};
+use super::{Gradients, Saved};
+use crate::gemm::{Matrix, matmul_packed};
+use crate::ops::dropout::Mask;
+
+/// Writes the head's columns of the sequence's rows of the gradients; adds to that of the table.
+pub(super) fn backward(
+    head: Head<'_>,
+    saved: &Saved<'_>,
+    distances: &Distances,
+    scratch: &mut Scratch,
+    out: &mut Gradients<'_>,
+) {
+    let Sequence { q_len, k_len, .. } = head.sequence;
+    let (width, column, precision) = (head.width(), head.column(), head.precision);
+    let scale = head.problem.layout.scale;
+    let inputs = &saved.inputs;
+    let (q, dy) = (head.queries(inputs.q), head.queries(saved.dy));
+    let (k, v) = (head.keys(inputs.k), head.keys(inputs.v));
+
+    let stride = padded(q_len);
+    let rows = strip_rows(k_len, stride);
+    let [log_sum_exp, along, factors] = scratch.of_query.each_mut();
+    let (log_sum_exp, along) = (grown(log_sum_exp, stride), grown(along, stride));
+    query_numbers(log_sum_exp, along, head, saved);
+    scratch.masks.clear();
+    if let Some(key) = head.dropout() {
+        scratch.masks.extend((0..q_len).map(|i| head.mask(key, i)));
+    }
+    let distances_summed = if out.table.is_empty() {
+        0
+    } else {
+        distances.span()
+    };
+    let by_distance = grown(&mut scratch.by_distance, distances_summed);
+    by_distance.fill(0.0);
+
+    // As right factors, the queries and the gradients of their outputs serve all strips.
+    let [left, keys, q_columns, q_terms, dy_columns, dy_terms] = &mut scratch.packed;
+    q_columns.pack_b(q.t(), precision);
+    q_terms.pack_b(q, precision);
+    dy_columns.pack_b(dy.t(), precision);
+    dy_terms.pack_b(dy, precision);
+    for first in (0..k_len).step_by(rows) {
+        let count = rows.min(k_len - first);
+        let (k, v) = (k.row_range(first, count), v.row_range(first, count));
+        let scores = grown(&mut scratch.scores, count * stride);
+        let gradients = grown(&mut scratch.gradients, count * stride);
+        left.pack_a(k, precision);
+        matmul_packed(scores, stride, left, q_columns, false);
+        left.pack_a(v, precision);
+        matmul_packed(gradients, stride, left, dy_columns, false);
+
+        let strip = Strip {
+            head,
+            saved,
+            distances,
+            first,
+            log_sum_exp,
+            along,
+            masks: &scratch.masks,
+        };
+        score_gradients(
+            scores,
+            gradients,
+            by_distance,
+            grown(factors, stride),
+            strip,
+        );
+
+        let at = first * width + column;
+        left.pack_a(Matrix::strided(scores, count, q_len, stride), precision);
+        matmul_packed(&mut out.dv[at..], width, left, dy_terms, false);
+        let gradients = Matrix::strided(gradients, count, q_len, stride);
+        left.pack_a(gradients, precision);
+        matmul_packed(&mut out.dk[at..], width, left, q_terms, false);
+        left.pack_a(gradients.t(), precision);
+        keys.pack_b(k, precision);
+        matmul_packed(&mut out.dq[column..], width, left, keys, first > 0);
+    }
+    if scale != 1.0 {
+        multiply(out.dq, head, scale);
+        multiply(out.dk, head, scale);
+    }
+    if !out.table.is_empty() {
+        distances.add_to_table(by_distance, head, out.table);
+    }
+}
+
+/// Some rows of scores, a key each.
+#[derive(Clone, Copy)]
+struct Strip<'a> {
+    head: Head<'a>,
+    saved: &'a Saved<'a>,
+    distances: &'a Distances,
+    /// The first key.
+    first: usize,
+    /// As in [`AlongQueries`].
+    log_sum_exp: &'a [f32],
+    /// As in [`AlongQueries`].
+    along: &'a [f32],
+    /// Of each query, if there is dropout.
+    masks: &'a [Mask],
+}
+
+wide! {
+    /// The log-sum-exp of each query, in base 2, and the sum of its probabilities times their
+    /// gradients.
+    fn query_numbers(
+        log_sum_exp: &mut [f32],
+        along: &mut [f32],
+        head: Head<'_>,
+        saved: &Saved<'_>,
+    ) {
+        let Sequence { q_first, q_len, .. } = head.sequence;
+        for (i, log_sum_exp) in log_sum_exp[..q_len].iter_mut().enumerate() {
+            *log_sum_exp = saved.log_sum_exp[(q_first + i) * head.heads() + head.head] * LOG2_E;
+        }
+        for (block, along) in along[..q_len].chunks_mut(LANES).enumerate() {
+            let first = q_first + block * LANES;
+            dots(along, |i| head.row(saved.dy, first + i), |i| head.row(saved.y, first + i));
+        }
+    }
+
+    /// Scores to probabilities, and `gradients` of these to those of the scores, which are added to
+    /// `by_distance`, too, unless that is empty. `factors` is memory for the dropout of one row.
+    fn score_gradients(
+        scores: &mut [f32],
+        gradients: &mut [f32],
+        by_distance: &mut [f32],
+        factors: &mut [f32],
+        strip: Strip<'_>,
+    ) {
+        let Strip { head, saved, distances, .. } = strip;
+        let (sequence, inputs) = (head.sequence, &saved.inputs);
+        let stride = padded(sequence.q_len);
+        let biases = distances.of_head(head.head);
+        let rows = scores.chunks_exact_mut(stride).zip(gradients.chunks_exact_mut(stride));
+        for (j, (scores, gradients)) in (strip.first..).zip(rows) {
+            head.prefetch_next(&[inputs.q, saved.dy, saved.y], sequence.q_first + j);
+            head.prefetch_next(&[inputs.k, inputs.v], sequence.k_first + j);
+            for (factor, mask) in factors.iter_mut().zip(strip.masks) {
+                *factor = mask.factor(j as u32);
+            }
+            let at = distances.index(sequence.position(0), j);
+            let numbers = AlongQueries {
+                biases: &biases[at..][..stride],
+                log_sum_exp: strip.log_sum_exp,
+                along: strip.along,
+                factors: head.dropout().is_some().then_some(&*factors),
+            };
+            gradient_row(scores, gradients, head.problem.layout.scale, numbers);
+            for row in [&mut *scores, &mut *gradients] {
+                let hidden = sequence.first_query(j);
+                if hidden > 0 {
+                    row[..hidden].fill(0.0);
+                }
+                hide_rest(row, sequence.q_len, 0.0);
+            }
+            if !by_distance.is_empty() {
+                let sums = &mut by_distance[at..][..stride];
+                sums.iter_mut().zip(&*gradients).for_each(|(sum, ds)| *sum += ds);
+            }
+        }
+    }
+
+    /// The head's columns of all rows times `scale`.
+    fn multiply(x: &mut [f32], head: Head<'_>, scale: f32) {
+        for row in x.chunks_exact_mut(head.width()) {
+            row[head.column()..][..head.d()].iter_mut().for_each(|x| *x *= scale);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The forward pass of one head by strips of queries, with packed products.
+
+use super::super::Inputs;
+use super::distances::Distances;
+use super::head::{Head, Sequence};
+use super::scratch::{Scratch, grown, strip_rows};
+use super::softmax::{normalize_rows, softmax_row};
+use super::wide::{padded, wide};
+use crate::gemm::{Matrix, matmul_packed};
+
+/// Writes the head's columns of the sequence's rows of the output and of the log-sum-exp.
+pub(super) fn forward(
+    head: Head<'_>,
+    inputs: &Inputs<'_, [f32]>,
+    distances: &Distances,
+    scratch: &mut Scratch,
+    y: &mut [f32],
+    log_sum_exp: &mut [f32],
+) {
+    let Sequence { q_len, k_len, .. } = head.sequence;
+    let [left, keys, values, ..] = &mut scratch.packed;
+    keys.pack_b(head.keys(inputs.k).t(), head.precision);
+    values.pack_b(head.keys(inputs.v), head.precision);
+
+    let stride = padded(k_len);
+    let rows = strip_rows(q_len, stride);
+    for first in (0..q_len).step_by(rows) {
+        let count = rows.min(q_len - first);
+        let strip = grown(&mut scratch.scores, count * stride);
+        let [tops, sums, ..] = &mut scratch.of_query;
+        let (tops, sums) = (grown(tops, count), grown(sums, count));
+        let queries = head.queries(inputs.q).row_range(first, count);
+        left.pack_a(queries, head.precision);
+        matmul_packed(strip, stride, left, keys, false);
+        exponentials(strip, tops, sums, head, first, distances, inputs);
+
+        left.pack_a(Matrix::strided(strip, count, k_len, stride), head.precision);
+        let part = &mut y[first * head.width() + head.column()..];
+        matmul_packed(part, head.width(), left, values, false);
+        let log_sum_exp = &mut log_sum_exp[first * head.heads() + head.head..];
+        normalize(part, log_sum_exp, tops, sums, head);
+    }
+}
+
+wide! {
+    /// Scores of the queries from `first` on to exponentials, by [`softmax_row`].
+    fn exponentials(
+        strip: &mut [f32],
+        tops: &mut [f32],
+        sums: &mut [f32],
+        head: Head<'_>,
+        first: usize,
+        distances: &Distances,
+        inputs: &Inputs<'_, [f32]>,
+    ) {
+        let sequence = head.sequence;
+        let stride = padded(sequence.k_len);
+        let biases = distances.of_head(head.head);
+        let scale = head.problem.layout.scale;
+        let rows = strip.chunks_exact_mut(stride).zip(tops).zip(sums);
+        for (i, ((row, top), sum)) in (first..).zip(rows) {
+            let at = distances.index(sequence.position(i), 0);
+            let visible = sequence.visible(i);
+            (*top, *sum) = softmax_row(row, &biases[at..][..stride], scale, visible);
+            head.drop_query(row, i);
+            head.prefetch_next(&[inputs.q], sequence.q_first + i);
+            head.prefetch_next(&[inputs.k, inputs.v], sequence.k_first + i);
+        }
+    }
+
+    /// As [`normalize_rows`].
+    fn normalize(
+        y: &mut [f32],
+        log_sum_exp: &mut [f32],
+        tops: &[f32],
+        sums: &[f32],
+        head: Head<'_>,
+    ) {
+        normalize_rows(y, log_sum_exp, tops, sums, head);
+    }
+}

@@ -1,0 +1,200 @@
+//! Where one head of one sequence lies in the tensors.
+
+use super::super::Problem;
+use crate::gemm::{Matrix, Precision};
+use crate::ops::dropout::{DropoutKey, Mask};
+
+/// One sequence: rows of its queries and keys.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sequence {
+    pub(super) q_first: usize,
+    pub(super) q_len: usize,
+    pub(super) k_first: usize,
+    pub(super) k_len: usize,
+    causal: bool,
+}
+
+impl Sequence {
+    pub(super) fn all(problem: &Problem) -> impl Iterator<Item = Self> + '_ {
+        let layout = &problem.layout;
+        let pairs = layout
+            .q_offsets
+            .windows(2)
+            .zip(layout.kv_offsets.windows(2));
+        pairs.map(|(q, k)| Self {
+            q_first: q[0],
+            q_len: q[1] - q[0],
+            k_first: k[0],
+            k_len: k[1] - k[0],
+            causal: layout.causal,
+        })
+    }
+
+    /// Whether there is nothing to compute.
+    pub(super) fn is_empty(&self) -> bool {
+        self.q_len == 0 || self.k_len == 0
+    }
+
+    /// Pairs of a query and a key.
+    pub(super) fn scores(&self) -> usize {
+        self.q_len * self.k_len
+    }
+
+    /// The position of query `i` among the keys; before them, if there are more queries than keys.
+    #[inline(always)]
+    pub(super) fn position(&self, i: usize) -> isize {
+        let shift = if self.causal {
+            self.k_len as isize - self.q_len as isize
+        } else {
+            0
+        };
+        i as isize + shift
+    }
+
+    /// How many keys query `i` sees.
+    #[inline(always)]
+    pub(super) fn visible(&self, i: usize) -> usize {
+        if self.causal {
+            (i + 1 + self.k_len).saturating_sub(self.q_len)
+        } else {
+            self.k_len
+        }
+    }
+
+    /// The first query that sees key `j`; all later ones do, too.
+    #[inline(always)]
+    pub(super) fn first_query(&self, j: usize) -> usize {
+        if self.causal {
+            (j + self.q_len).saturating_sub(self.k_len)
+        } else {
+            0
+        }
+    }
+
+    /// The largest distance between a query and a key.
+    pub(super) fn reach(&self) -> usize {
+        self.q_len.max(self.k_len)
+    }
+}
+
+/// One head of one sequence.
+#[derive(Clone, Copy)]
+pub(super) struct Head<'a> {
+    pub(super) problem: &'a Problem,
+    pub(super) sequence: Sequence,
+    pub(super) head: usize,
+    pub(super) precision: Precision,
+}
+
+impl<'a> Head<'a> {
+    pub(super) fn heads(&self) -> usize {
+        self.problem.layout.num_heads
+    }
+
+    /// Columns of one head.
+    pub(super) fn d(&self) -> usize {
+        self.problem.d_kv
+    }
+
+    /// Columns of all heads.
+    pub(super) fn width(&self) -> usize {
+        self.heads() * self.d()
+    }
+
+    /// The head's first column.
+    pub(super) fn column(&self) -> usize {
+        self.head * self.d()
+    }
+
+    /// This head's columns of the sequence's queries, or of something of their shape.
+    pub(super) fn queries<'x>(&self, x: &'x [f32]) -> Matrix<'x> {
+        let Sequence { q_first, q_len, .. } = self.sequence;
+        Matrix::strided(
+            self.starting_at_row(x, q_first),
+            q_len,
+            self.d(),
+            self.width(),
+        )
+    }
+
+    /// This head's columns of the sequence's keys, or of something of their shape.
+    pub(super) fn keys<'x>(&self, x: &'x [f32]) -> Matrix<'x> {
+        let Sequence { k_first, k_len, .. } = self.sequence;
+        Matrix::strided(
+            self.starting_at_row(x, k_first),
+            k_len,
+            self.d(),
+            self.width(),
+        )
+    }
+
+    /// `x` from the head's first column of row `row` on.
+    #[inline(always)]
+    pub(super) fn starting_at_row<'x>(&self, x: &'x [f32], row: usize) -> &'x [f32] {
+        &x[row * self.width() + self.column()..]
+    }
+
+    /// The head's columns of row `row`.
+    #[inline(always)]
+    pub(super) fn row<'x>(&self, x: &'x [f32], row: usize) -> &'x [f32] {
+        &self.starting_at_row(x, row)[..self.d()]
+    }
+
+    /// The same of memory that is written.
+    #[inline(always)]
+    pub(super) fn row_mut<'x>(&self, x: &'x mut [f32], row: usize) -> &'x mut [f32] {
+        let first = row * self.width() + self.column();
+        &mut x[first..][..self.d()]
+    }
+
+    /// The dropout of the probabilities, if there is any.
+    pub(super) fn dropout(&self) -> Option<DropoutKey> {
+        self.problem.layout.dropout.filter(|key| key.rate > 0.0)
+    }
+
+    /// The mask of query `i`'s probabilities: one for each query and head, so that positions in it
+    /// are those of the keys.
+    #[inline(always)]
+    pub(super) fn mask(&self, key: DropoutKey, i: usize) -> Mask {
+        let query = (self.sequence.q_first + i) * self.heads() + self.head;
+        key.at(query as u64).mask()
+    }
+
+    /// Multiplies the probabilities of query `i` with their dropout factors.
+    #[inline(always)]
+    pub(super) fn drop_query(&self, probabilities: &mut [f32], i: usize) {
+        if let Some(key) = self.dropout() {
+            let mask = self.mask(key, i);
+            for (j, p) in probabilities.iter_mut().enumerate() {
+                *p *= mask.factor(j as u32);
+            }
+        }
+    }
+
+    /// Asks for the next head's columns of row `row` of `tensors`, if there is such a head.
+    ///
+    /// A head's columns are too short a stretch of memory for the processor to see them coming; with
+    /// this they arrive while the present head is computed.
+    #[inline(always)]
+    pub(super) fn prefetch_next(&self, tensors: &[&[f32]], row: usize) {
+        let first = row * self.width() + self.column() + self.d();
+        if self.head + 1 < self.heads() {
+            for x in tensors {
+                prefetch(x.get(first..first + self.d()).unwrap_or_default());
+            }
+        }
+    }
+}
+
+/// Asks for `values` to be brought into the second-level cache.
+#[inline(always)]
+fn prefetch(values: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in values.chunks(16) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing that the program sees, and the address is a slice's.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
+}

@@ -1,0 +1,119 @@
+//! Loops over 16 values side by side, compiled for AVX-512 where the processor has it.
+
+/// Values that loops handle side by side, whatever the processor: the order of all sums is fixed.
+pub(super) const LANES: usize = 16;
+
+/// As [`crate::ops::parallel::vectorized`], with AVX-512 as the first choice.
+macro_rules! wide {
+    ($(
+        $(#[$attribute:meta])*
+        $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)?
+        $body:block
+    )+) => {$(
+        $(#[$attribute])*
+        $visibility fn $name($($argument: $type),*) $(-> $output)? {
+            #[inline(always)]
+            fn portable($($argument: $type),*) $(-> $output)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
+                fn widest($($argument: $type),*) $(-> $output)? {
+                    portable($($argument),*)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn wide($($argument: $type),*) $(-> $output)? {
+                    portable($($argument),*)
+                }
+                if is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512dq")
+                {
+                    // SAFETY: the processor has the features that `widest` is compiled for; those
+                    // that were not asked for come with AVX-512.
+                    return unsafe { widest($($argument),*) };
+                }
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                    // SAFETY: the processor has the features that `wide` is compiled for.
+                    return unsafe { wide($($argument),*) };
+                }
+            }
+            portable($($argument),*)
+        }
+    )+};
+}
+pub(super) use wide;
+
+/// `length` rounded up to whole vectors: rows of scores leave no rest to slow scalar code.
+pub(super) fn padded(length: usize) -> usize {
+    length.next_multiple_of(LANES)
+}
+
+/// The largest of all lanes, by halves.
+#[inline(always)]
+pub(super) fn max_of(mut lanes: [f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = larger(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// The sum of all lanes, by halves.
+#[inline(always)]
+pub(super) fn sum_of(mut lanes: [f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// One instruction, where `f32::max` is three; `a` if `b` is not a number.
+#[inline(always)]
+pub(super) fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+/// The inner products of `a(0)` and `b(0)`, `a(1)` and `b(1)`, and so on: at most as many as there
+/// are lanes.
+#[inline(always)]
+pub(super) fn dots<'x>(
+    products: &mut [f32],
+    a: impl Fn(usize) -> &'x [f32],
+    b: impl Fn(usize) -> &'x [f32],
+) {
+    // Sums lane by lane, in memory: added up at once, the compiler takes them for a chain of
+    // scalar sums.
+    let mut sums = [[0.0; LANES]; LANES];
+    for (j, sums) in sums.iter_mut().take(products.len()).enumerate() {
+        let mut lanes = [0.0; LANES];
+        let vectors = a(j)
+            .as_chunks::<LANES>()
+            .0
+            .iter()
+            .zip(b(j).as_chunks::<LANES>().0);
+        for (a, b) in vectors {
+            for lane in 0..LANES {
+                lanes[lane] = a[lane].mul_add(b[lane], lanes[lane]);
+            }
+        }
+        *sums = lanes;
+    }
+    for (j, (product, sums)) in products.iter_mut().zip(&sums).enumerate() {
+        let rest = a(j)
+            .as_chunks::<LANES>()
+            .1
+            .iter()
+            .zip(b(j).as_chunks::<LANES>().1);
+        let rest: f32 = rest.map(|(a, b)| a * b).sum();
+        *product = sum_of(*sums) + rest;
+    }
+}

@@ -1,0 +1,74 @@
+//! What ops keep between two passes: `f32`, or `bf16` where products are computed in it anyway.
+
+use std::mem::MaybeUninit;
+
+use half::bf16;
+
+use super::parallel::vectorized;
+use crate::gemm::{Element, Source};
+
+/// A number in memory that is kept for later.
+pub(super) trait Kept: Source {
+    /// Rounds `values` to this type.
+    fn narrow(values: &[f32], out: &mut [Self]);
+    /// The same into memory that was not filled before: all of it is then.
+    fn narrow_into(values: &[f32], out: &mut [MaybeUninit<Self>]);
+    /// Reads them back.
+    fn widen(values: &[Self], out: &mut [f32]);
+}
+
+impl Kept for f32 {
+    fn narrow(values: &[f32], out: &mut [f32]) {
+        out.copy_from_slice(values);
+    }
+
+    fn narrow_into(values: &[f32], out: &mut [MaybeUninit<f32>]) {
+        copy_into(values, out);
+    }
+
+    fn widen(values: &[f32], out: &mut [f32]) {
+        out.copy_from_slice(values);
+    }
+}
+
+impl Kept for bf16 {
+    fn narrow(values: &[f32], out: &mut [bf16]) {
+        narrow(values, out);
+    }
+
+    fn narrow_into(values: &[f32], out: &mut [MaybeUninit<bf16>]) {
+        narrow_into(values, out);
+    }
+
+    fn widen(values: &[bf16], out: &mut [f32]) {
+        widen(values, out);
+    }
+}
+
+vectorized! {
+    fn narrow(values: &[f32], out: &mut [bf16]) {
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = <bf16 as Element>::from_f32(*value);
+        }
+    }
+
+    fn copy_into(values: &[f32], out: &mut [MaybeUninit<f32>]) {
+        assert_eq!(values.len(), out.len(), "as many values as places");
+        for (out, value) in out.iter_mut().zip(values) {
+            out.write(*value);
+        }
+    }
+
+    fn narrow_into(values: &[f32], out: &mut [MaybeUninit<bf16>]) {
+        assert_eq!(values.len(), out.len(), "as many values as places");
+        for (out, value) in out.iter_mut().zip(values) {
+            out.write(<bf16 as Element>::from_f32(*value));
+        }
+    }
+
+    fn widen(values: &[bf16], out: &mut [f32]) {
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = Element::to_f32(*value);
+        }
+    }
+}

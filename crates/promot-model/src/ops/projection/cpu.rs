@@ -1,0 +1,230 @@
+//! The projections on the CPU, a block of rows at a time where several steps share one.
+
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
+
+use half::bf16;
+use rayon::prelude::*;
+
+use super::{Kernels, NormInput, NormLinearsGradients};
+use crate::backend::{Device as _, Host, HostTensor};
+use crate::gemm::{Matrix, Packed, Precision, Right, matmul, matmul_packed, product};
+use crate::ops::dropout::{DropoutKey, add_dropped_rows, drop_rows};
+use crate::ops::kept::Kept;
+use crate::ops::parallel::{add_assign, filled_by_blocks, par_copy, row_block};
+use crate::ops::rms_norm::{norm_dw_rows, norm_dx_rows, norm_rows};
+
+/// Memory that a thread uses for block after block.
+#[derive(Default)]
+struct Scratch {
+    rows: Vec<f32>,
+    packed: Packed,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+fn sized(values: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if values.len() < len {
+        values.resize(len, 0.0);
+    }
+    &mut values[..len]
+}
+
+/// The normalised input in the precision of products, `(T, D)`.
+fn normed<E: Kept>(input: NormInput<'_, [f32]>) -> Vec<E> {
+    let width = input.norm.len();
+    let rows = row_block(input.x.len() / width);
+    let fill = |first: usize, out: &mut [MaybeUninit<E>]| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let normed = sized(&mut scratch.rows, out.len());
+            norm_rows(
+                normed,
+                &input.x[first..][..out.len()],
+                input.norm,
+                input.eps,
+            );
+            E::narrow_into(normed, out);
+        });
+    };
+    // SAFETY: `narrow_into` writes all of a block.
+    unsafe { filled_by_blocks(input.x.len(), rows * width, fill) }
+}
+
+/// Adds `dyᵀ rms_norm(x)` to each weight's gradient.
+fn add_weight_gradients<E: Kept>(
+    dws: &mut [Vec<f32>],
+    dys: &[Vec<f32>],
+    input: NormInput<'_, [f32]>,
+    precision: Precision,
+) {
+    let width = input.norm.len();
+    let tokens = input.x.len() / width;
+    let normed = normed::<E>(input);
+    let mut packed = Packed::default();
+    packed.par_pack_b(Matrix::new(&normed, tokens, width), precision);
+    for (dw, dy) in dws.iter_mut().zip(dys) {
+        let dy = Matrix::new(dy, tokens, dy.len() / tokens.max(1));
+        matmul(dw, dy.t(), Right::from(&packed), true, precision);
+    }
+}
+
+/// Adds to a block's gradient of the input. Returns its share of the scale's if that is wanted.
+fn dx_block(
+    dx: &mut [f32],
+    input: NormInput<'_, [f32]>,
+    dys: &[(&[f32], usize, &Packed)],
+    with_scale: bool,
+    precision: Precision,
+) -> Vec<f32> {
+    let width = input.norm.len();
+    let rows = input.x.len() / width;
+    SCRATCH.with_borrow_mut(|scratch| {
+        let dn = sized(&mut scratch.rows, rows * width);
+        for (i, (dy, features, factor)) in dys.iter().enumerate() {
+            let dy = Matrix::new(dy, rows, *features);
+            scratch.packed.pack_a(dy, precision);
+            matmul_packed(dn, width, &scratch.packed, factor, i > 0);
+        }
+        let mut dnorm = Vec::new();
+        if with_scale {
+            dnorm = vec![0.0; width];
+            norm_dw_rows(&mut dnorm, dn, input.x, input.eps);
+        }
+        norm_dx_rows(dx, dn, input.x, input.norm, input.eps);
+        dnorm
+    })
+}
+
+impl Kernels for Host {
+    fn norm_linears(&self, input: NormInput<'_, [f32]>, weights: &[&HostTensor]) -> Vec<Vec<f32>> {
+        fn project<E: Kept>(
+            input: NormInput<'_, [f32]>,
+            weights: &[&HostTensor],
+            precision: Precision,
+        ) -> Vec<Vec<f32>> {
+            let (width, normed) = (input.norm.len(), normed::<E>(input));
+            let normed = Matrix::new(&normed, normed.len() / width, width);
+            let each = |w: &&HostTensor| product(normed, w.packed_t(), precision);
+            weights.iter().map(each).collect()
+        }
+        match self.precision() {
+            Precision::F32 => project::<f32>(input, weights, Precision::F32),
+            Precision::Bf16 => project::<bf16>(input, weights, Precision::Bf16),
+        }
+    }
+
+    fn norm_linears_backward(
+        &self,
+        gradients: &mut NormLinearsGradients<Vec<f32>>,
+        dys: Vec<Vec<f32>>,
+        input: NormInput<'_, [f32]>,
+        weights: &[&HostTensor],
+    ) {
+        let (width, precision) = (input.norm.len(), self.precision());
+        let NormLinearsGradients { dx, dnorm, dws } = gradients;
+        let rows = row_block(input.x.len() / width);
+        let factors: Vec<(usize, &Packed)> = weights
+            .iter()
+            .map(|weight| (Self::shape(weight).0, weight.packed()))
+            .collect();
+        let shares: Vec<Vec<f32>> = dx
+            .par_chunks_mut(rows * width)
+            .zip(input.x.par_chunks(rows * width))
+            .enumerate()
+            .map(|(block, (dx, x))| {
+                let dys: Vec<_> = dys
+                    .iter()
+                    .zip(&factors)
+                    .map(|(dy, &(features, factor))| {
+                        let (first, count) = (block * rows * features, x.len() / width * features);
+                        (&dy[first..][..count], features, factor)
+                    })
+                    .collect();
+                dx_block(
+                    dx,
+                    NormInput { x, ..input },
+                    &dys,
+                    dnorm.is_some(),
+                    precision,
+                )
+            })
+            .collect();
+        if let Some(dnorm) = dnorm {
+            shares.iter().for_each(|share| add_assign(dnorm, share));
+            match precision {
+                Precision::F32 => add_weight_gradients::<f32>(dws, &dys, input, precision),
+                Precision::Bf16 => add_weight_gradients::<bf16>(dws, &dys, input, precision),
+            }
+        }
+    }
+
+    fn linear_add(
+        &self,
+        x: &[f32],
+        h: &[f32],
+        w: &HostTensor,
+        dropout: Option<DropoutKey>,
+    ) -> Vec<f32> {
+        let (width, features) = Self::shape(w);
+        let (factor, precision) = (w.packed_t(), self.precision());
+        let mut y = par_copy(x);
+        let rows = row_block(x.len() / width);
+        y.par_chunks_mut(rows * width)
+            .zip(h.par_chunks(rows * features))
+            .enumerate()
+            .for_each(|(block, (y, h))| {
+                SCRATCH.with_borrow_mut(|scratch| {
+                    let h = Matrix::new(h, h.len() / features, features);
+                    scratch.packed.pack_a(h, precision);
+                    match dropout {
+                        None => matmul_packed(y, width, &scratch.packed, factor, true),
+                        Some(key) => {
+                            let change = sized(&mut scratch.rows, y.len());
+                            matmul_packed(change, width, &scratch.packed, factor, false);
+                            add_dropped_rows(y, change, width, block * rows, key);
+                        }
+                    }
+                });
+            });
+        y
+    }
+
+    fn linear_add_backward(
+        &self,
+        dy: &[f32],
+        h: &[f32],
+        w: &HostTensor,
+        dropout: Option<DropoutKey>,
+        dw: Option<&mut Vec<f32>>,
+    ) -> Vec<f32> {
+        let (width, features) = Self::shape(w);
+        let precision = self.precision();
+        let tokens = dy.len() / width;
+        let mut dropped = Vec::new();
+        let dy = match dropout {
+            None => dy,
+            Some(key) => {
+                dropped = par_copy(dy);
+                let rows = row_block(tokens);
+                let blocks = dropped.par_chunks_mut(rows * width).enumerate();
+                blocks.for_each(|(block, dy)| drop_rows(dy, width, block * rows, 0, key));
+                &dropped
+            }
+        };
+        let dy = Matrix::new(dy, tokens, width);
+        if let Some(dw) = dw {
+            matmul(
+                dw,
+                dy.t(),
+                Matrix::new(h, tokens, features),
+                true,
+                precision,
+            );
+        }
+        let dh = product(dy, w.packed(), precision);
+        drop(dropped);
+        dh
+    }
+}
