@@ -1,0 +1,78 @@
+"""The results as a Markdown table."""
+
+from __future__ import annotations
+
+COLUMNS = [
+    "case",
+    "precision",
+    "ours, median (min) s",
+    "PyTorch, median (min) s",
+    "ratio",
+    "ours, tokens/s",
+    "PyTorch, tokens/s",
+    "ours, of ceiling",
+    "PyTorch, of ceiling",
+    "ours, peak MiB",
+    "PyTorch, peak MiB",
+    "agreement",
+    "others busy",
+]
+
+
+def heading(results: dict) -> str:
+    """What was measured, where, and how to read the table."""
+    machine = results["machine"]
+    ceilings = ", ".join(f"{p} {g:.0f} GFLOP/s" for p, g in machine["ceiling_gflops"].items())
+    return "\n".join(
+        [
+            f"T5 v1.1 {results['size']}, batch {results['batch']}, rows {results['order']}, "
+            f"{results['steps']} measured steps, {machine['threads']} threads, "
+            f"{machine['processor']}.",
+            "Ratio: PyTorch's median time divided by ours. Tokens: those of the encoder, soft prompt "
+            "rows counted and padding not.",
+            f"Ceiling: large matrix products of ours ({ceilings}). Others busy: the share of the "
+            "processors' time that other programs used; above a few percent, ratios flatter us.",
+        ]
+    )
+
+
+def table(results: dict) -> str:
+    """One row for each case and precision."""
+    rows = [COLUMNS, ["---"] * 2 + ["---:"] * (len(COLUMNS) - 4) + ["---", "---:"]]
+    rows += [_row(case, results["machine"]["ceiling_gflops"]) for case in results["cases"]]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _row(case: dict, ceilings: dict) -> list[str]:
+    start = [case["case"], case["precision"]]
+    if "failed" in case:
+        reason = case["failed"].splitlines()[0]
+        return start + ["-"] * (len(COLUMNS) - 4) + [reason, "-"]
+    ours, theirs = case["ours"], case["pytorch"]
+    ceiling = ceilings[case["precision"]]
+    return (
+        start
+        + [f"{side['median_seconds']:.3f} ({side['min_seconds']:.3f})" for side in (ours, theirs)]
+        + [f"{case['ratio']:.2f}"]
+        + [f"{side['encoder_tokens_per_second']:.0f}" for side in (ours, theirs)]
+        + [f"{side['gflops'] / ceiling:.0%}" for side in (ours, theirs)]
+        + [_mebibytes(side["peak_bytes"]) for side in (ours, theirs)]
+        + [_agreement(case["agreement"])]
+        + [_share(case["others_busy"])]
+    )
+
+
+def _mebibytes(count: int | None) -> str:
+    return "?" if count is None else f"{count / 2**20:.0f}"
+
+
+def _share(share: float | None) -> str:
+    return "?" if share is None else f"{share:.0%}"
+
+
+def _agreement(agreement: dict) -> str:
+    if "equal_tokens" in agreement:
+        text = f"{agreement['equal_tokens']:.1%} of tokens equal"
+        return text if agreement["agree"] else text + ", WRONG LENGTH"
+    text = f"losses within {agreement['largest_difference']:.1e} nats"
+    return text if agreement["agree"] else text + ", TOO FAR"

@@ -1,0 +1,65 @@
+"""The batches that both sides work on: tokenized RTE rows, and the soft prompt's first values."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+from pathlib import Path
+
+TEMPLATE = "{premise} question: {hypothesis} Is it true or false? answer:"
+ANSWERS = {"entailment": "True", "not_entailment": "False"}
+PROMPT_ROWS = 100
+NEW_TOKENS = 32
+
+
+def tokenized_rows(data: Path, tokenizer_file: Path) -> list[tuple[list[int], list[int]]]:
+    """Input and target ids of every training row; the tokenizer appends the end token."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    with open(data / "rte" / "train.jsonl", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines if line.strip()]
+    inputs = tokenizer.encode_batch([TEMPLATE.format(**row) for row in rows])
+    targets = tokenizer.encode_batch([ANSWERS[row["label"]] for row in rows])
+    return [(source.ids, target.ids) for source, target in zip(inputs, targets)]
+
+
+def make_batches(rows: list, batch_size: int, by_length: bool) -> list[dict]:
+    """Whole batches, in the file's order, or of inputs of about the same length.
+
+    Sorting leaves the batches themselves in a random order, so that the first of them are neither
+    the shortest nor the longest.
+    """
+    if len(rows) < batch_size:
+        raise SystemExit(f"{len(rows)} rows are too few for a batch of {batch_size}")
+    if by_length:
+        rows = sorted(rows, key=lambda row: len(row[0]))
+    starts = range(0, len(rows) - batch_size + 1, batch_size)
+    batches = [rows[start : start + batch_size] for start in starts]
+    if by_length:
+        random.Random(0).shuffle(batches)
+    return [
+        {"inputs": [row[0] for row in batch], "targets": [row[1] for row in batch]}
+        for batch in batches
+    ]
+
+
+def random_prompt(d_model: int, seed: int) -> list[list[float]]:
+    """Rows uniform in (-0.5, 0.5), each value one that 32 bits hold exactly."""
+    stream = random.Random(seed)
+
+    def value() -> float:
+        return struct.unpack("f", struct.pack("f", stream.uniform(-0.5, 0.5)))[0]
+
+    return [[value() for _ in range(d_model)] for _ in range(PROMPT_ROWS)]
+
+
+def write_workload(path: Path, batches: list[dict], d_model: int, seed: int) -> None:
+    """Writes the file that both workers read."""
+    workload = {
+        "batches": batches,
+        "prompt": random_prompt(d_model, seed),
+        "new_tokens": NEW_TOKENS,
+    }
+    path.write_text(json.dumps(workload), encoding="utf-8")
