@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use promot_benches::peer::{self, Case};
-use promot_model::backend::Host;
+use promot_model::backend::{Host, keep_freed_memory, set_threads};
 use promot_model::gemm::{Precision, kernel_name};
 
 /// The Rust side of the comparison with PyTorch.
@@ -65,10 +65,8 @@ struct Machine {
 
 impl Machine {
     fn device(&self) -> anyhow::Result<Host> {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(self.threads)
-            .build_global()
-            .context("the threads")?;
+        keep_freed_memory();
+        set_threads(self.threads).context("the threads")?;
         Ok(Host::with_precision(self.precision))
     }
 }

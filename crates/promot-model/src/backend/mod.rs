@@ -4,10 +4,12 @@ mod bridge;
 mod host;
 mod memory;
 mod tensor;
+mod threads;
 
 pub use host::{Host, HostGradients, HostTape};
 pub use memory::keep_freed_memory;
 pub use tensor::{HostSlot, HostTensor};
+pub use threads::set_threads;
 
 use crate::ops;
 
@@ -85,6 +87,7 @@ pub trait Backend:
     + ops::dropout::Kernels
     + ops::embedding::Kernels
     + ops::feed_forward::Kernels
+    + ops::kv_cache::Kernels
     + ops::linear::Kernels
     + ops::projection::Kernels
     + ops::rms_norm::Kernels
@@ -99,6 +102,7 @@ impl<D> Backend for D where
         + ops::dropout::Kernels
         + ops::embedding::Kernels
         + ops::feed_forward::Kernels
+        + ops::kv_cache::Kernels
         + ops::linear::Kernels
         + ops::projection::Kernels
         + ops::rms_norm::Kernels

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use dfdx::shapes::Rank0;
 use dfdx::tensor::{Cpu, Gradients, Tensor};
 
-use crate::gemm::{Matrix, Packed, Precision};
+use crate::gemm::{Factor, Matrix, Packed, Precision};
 
 /// A dfdx matrix. Cloning shares all of it.
 ///
@@ -45,23 +45,24 @@ impl HostTensor {
     }
 
     /// This matrix as the right factor of a product.
-    pub(crate) fn packed(&self) -> &Packed {
-        self.packed
-            .straight
-            .get_or_init(|| self.pack(self.matrix()))
+    pub(crate) fn factor(&self) -> Factor<'_> {
+        self.packed_once(self.matrix(), &self.packed.straight)
     }
 
     /// Its transpose as the right factor of a product.
-    pub(crate) fn packed_t(&self) -> &Packed {
-        self.packed
-            .transposed
-            .get_or_init(|| self.pack(self.matrix().t()))
+    pub(crate) fn factor_t(&self) -> Factor<'_> {
+        self.packed_once(self.matrix().t(), &self.packed.transposed)
     }
 
-    fn pack(&self, matrix: Matrix<'_>) -> Packed {
-        let mut packed = Packed::default();
-        packed.par_pack_b(matrix, self.precision);
-        packed
+    fn packed_once<'a>(&'a self, matrix: Matrix<'a>, form: &'a OnceCell<Packed>) -> Factor<'a> {
+        Factor::unpacked_b(matrix, self.precision).unwrap_or_else(|| {
+            let pack = || {
+                let mut packed = Packed::default();
+                packed.par_pack_b(matrix, self.precision);
+                packed
+            };
+            form.get_or_init(pack).factor()
+        })
     }
 
     pub(crate) fn matrix(&self) -> Matrix<'_> {

@@ -1,7 +1,8 @@
 //! Matrix products on the CPU: the one owner of how they are computed and split over threads.
 //!
-//! A factor is [`Packed`] first, into the layout and the numbers that the kernels read, and may be
-//! kept that way: weights are, until they change. Which kernels run is chosen once a process:
+//! A [`Factor`] is packed first, into the layout and the numbers that the kernels read, unless they
+//! read it where it lies; it may be kept that way: weights are, until they change. Which kernels run
+//! is chosen once a process:
 //!
 //! | processor | [`Precision::F32`] | [`Precision::Bf16`] |
 //! |---|---|---|
@@ -27,7 +28,7 @@ pub use kernel::{KERNEL_VARIABLE, kernel_name};
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 pub(crate) use matrix::Element as Source;
 pub use matrix::{Element, Matrix};
-pub use packed::Packed;
+pub use packed::{Factor, Packed};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use panels::Source;
 pub use precision::Precision;

@@ -4,24 +4,29 @@ use std::cell::RefCell;
 
 use rayon::prelude::*;
 
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+use super::matrix::Element as Source;
 use super::matrix::Matrix;
-use super::packed::{Layout, Packed};
+use super::packed::{Factor, Form, Packed};
 use super::{Precision, portable};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::{
     amx::{PANEL, TILE_TERMS, Tiles, multiply_panels},
-    kernel::Kernel,
     panels::{Panels, Source},
 };
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-use super::{kernel::Kernel, matrix::Element as Source};
 
 /// `out (+)= a b` of packed factors on the calling thread; rows of `out` start every `stride`
 /// values.
 ///
 /// # Panics
 /// If the shapes do not fit, or the factors were packed in different precisions.
-pub fn matmul_packed(out: &mut [f32], stride: usize, a: &Packed, b: &Packed, accumulate: bool) {
+pub fn matmul_packed(
+    out: &mut [f32],
+    stride: usize,
+    a: Factor<'_>,
+    b: Factor<'_>,
+    accumulate: bool,
+) {
     matmul_part(out, stride, a, b, Part::all(b), accumulate);
 }
 
@@ -35,7 +40,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    fn all(b: &Packed) -> Self {
+    fn all(b: Factor<'_>) -> Self {
         Self {
             first_column: 0,
             columns: b.width(),
@@ -51,8 +56,8 @@ impl Part {
 pub(crate) fn matmul_part(
     out: &mut [f32],
     stride: usize,
-    a: &Packed,
-    b: &Packed,
+    a: Factor<'_>,
+    b: Factor<'_>,
     part: Part,
     accumulate: bool,
 ) {
@@ -72,15 +77,14 @@ pub(crate) fn matmul_part(
         n <= stride && (m - 1) * stride + n <= out.len(),
         "product within its memory"
     );
-    match (&a.0, &b.0) {
-        (Layout::Dense(a), Layout::Dense(b)) => {
-            let a = a.matrix();
-            let b = b.matrix().row_range(part.first_column, n).t();
+    match (a.0, b.0) {
+        (Form::Dense(a), Form::Dense(b)) => {
+            let b = b.row_range(part.first_column, n).t();
             let b = b.row_range(part.first_term, a.columns);
             portable::matmul_serial(out, stride, a, b, accumulate);
         }
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        (Layout::Panels(a), Layout::Panels(b)) => {
+        (Form::Panels(a), Form::Panels(b)) => {
             let out = Output {
                 values: out.as_mut_ptr(),
                 stride,
@@ -105,20 +109,10 @@ pub fn matmul_serial<E: Source, F: Source>(
     accumulate: bool,
     precision: Precision,
 ) {
-    if let (Some(a), Some(b)) = (unpacked(a, precision), unpacked(b, precision)) {
-        return portable::matmul_serial(out, stride, a, b, accumulate);
-    }
     with_scratch(|[packed_a, packed_b]| {
-        packed_a.pack_a(a, precision);
-        packed_b.pack_b(b, precision);
-        matmul_packed(out, stride, packed_a, packed_b, accumulate);
+        let (a, b) = (packed_a.pack_a(a, precision), packed_b.pack_b(b, precision));
+        matmul_packed(out, stride, a, b, accumulate);
     });
-}
-
-/// A factor that the portable kernels read where it is.
-fn unpacked<E: Source>(matrix: Matrix<'_, E>, precision: Precision) -> Option<Matrix<'_>> {
-    let portable = Kernel::get() == Kernel::Portable && precision == Precision::F32;
-    if portable { matrix.as_f32() } else { None }
 }
 
 /// The right factor of a product over all threads.
@@ -126,7 +120,7 @@ pub enum Right<'a, F = f32> {
     /// Still to be packed.
     Matrix(Matrix<'a, F>),
     /// Packed before.
-    Packed(&'a Packed),
+    Factor(Factor<'a>),
 }
 
 impl<'a, F> From<Matrix<'a, F>> for Right<'a, F> {
@@ -135,9 +129,9 @@ impl<'a, F> From<Matrix<'a, F>> for Right<'a, F> {
     }
 }
 
-impl<'a> From<&'a Packed> for Right<'a> {
-    fn from(packed: &'a Packed) -> Self {
-        Self::Packed(packed)
+impl<'a> From<Factor<'a>> for Right<'a> {
+    fn from(factor: Factor<'a>) -> Self {
+        Self::Factor(factor)
     }
 }
 
@@ -154,15 +148,11 @@ pub fn matmul<'b, E: Source, F: Source>(
     precision: Precision,
 ) {
     match b.into() {
-        Right::Packed(b) => by_blocks(out, a, b, accumulate, precision),
+        Right::Factor(b) => by_blocks(out, a, b, accumulate, precision),
         Right::Matrix(b) => {
-            assert_eq!(a.columns, b.rows, "inner dimensions");
-            if let (Some(a), Some(b)) = (unpacked(a, precision), unpacked(b, precision)) {
-                return portable::matmul(out, a, b, accumulate);
-            }
             let mut packed = Packed::default();
-            packed.par_pack_b(b, precision);
-            by_blocks(out, a, &packed, accumulate, precision);
+            let b = packed.par_pack_b(b, precision);
+            by_blocks(out, a, b, accumulate, precision);
         }
     }
 }
@@ -171,16 +161,16 @@ pub fn matmul<'b, E: Source, F: Source>(
 ///
 /// # Panics
 /// If the shapes do not fit.
-pub fn product<E: Source>(a: Matrix<'_, E>, b: &Packed, precision: Precision) -> Vec<f32> {
+pub fn product<E: Source>(a: Matrix<'_, E>, b: Factor<'_>, precision: Precision) -> Vec<f32> {
     let len = a.rows * b.width();
-    match &b.0 {
-        Layout::Dense(_) => {
+    match b.0 {
+        Form::Dense(_) => {
             let mut out = vec![0.0; len];
             by_blocks(&mut out, a, b, false, precision);
             out
         }
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        Layout::Panels(b) => {
+        Form::Panels(b) => {
             assert_eq!(a.columns, b.terms, "inner dimensions");
             let mut out = Vec::with_capacity(len);
             let grid = Grid::new(a.rows, b.width);
@@ -201,7 +191,7 @@ pub fn product<E: Source>(a: Matrix<'_, E>, b: &Packed, precision: Precision) ->
 fn by_blocks<E: Source>(
     out: &mut [f32],
     a: Matrix<'_, E>,
-    b: &Packed,
+    b: Factor<'_>,
     accumulate: bool,
     precision: Precision,
 ) {
@@ -211,20 +201,16 @@ fn by_blocks<E: Source>(
     if m == 0 || n == 0 {
         return;
     }
-    match &b.0 {
-        Layout::Dense(b) => {
-            if let Some(a) = unpacked(a, precision) {
-                return portable::matmul(out, a, b.matrix().t(), accumulate);
-            }
-            let mut dense = Packed::default();
-            dense.pack_a(a, precision);
-            let Layout::Dense(a) = &dense.0 else {
+    match b.0 {
+        Form::Dense(b) => {
+            let mut packed = Packed::default();
+            let Form::Dense(a) = packed.pack_a(a, precision).0 else {
                 panic!("factors packed for different kernels")
             };
-            portable::matmul(out, a.matrix(), b.matrix().t(), accumulate);
+            portable::matmul(out, a, b.t(), accumulate);
         }
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        Layout::Panels(b) => {
+        Form::Panels(b) => {
             let grid = Grid::new(m, n);
             let out = Output {
                 values: out.as_mut_ptr(),
@@ -261,8 +247,7 @@ unsafe fn fill_grid<E: Source>(
             let a = a.row_range(rows.start, rows.len());
             let a = a.t().row_range(first_term, terms).t();
             with_scratch(|[packed, _]| {
-                packed.pack_a(a, precision);
-                let Layout::Panels(a) = &packed.0 else {
+                let Form::Panels(a) = packed.pack_a(a, precision).0 else {
                     panic!("factors packed for different kernels")
                 };
                 // SAFETY: the task's rows and columns lie in `out`, and no other task has them.

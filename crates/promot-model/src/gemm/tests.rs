@@ -126,11 +126,10 @@ fn a_packed_factor_is_used_again_and_its_memory_too() {
         // What was there before, larger and full of other numbers, must not show.
         left.pack_a(Matrix::new(&values(80 * 90, 10), 80, 90), precision);
         right.pack_b(Matrix::new(&values(80 * 90, 11), 80, 90), precision);
-        left.pack_a(a, precision);
-        right.pack_b(b, precision);
+        let (left, right) = (left.pack_a(a, precision), right.pack_b(b, precision));
         for _ in 0..2 {
             let mut product = vec![f32::NAN; 50 * 30];
-            matmul_packed(&mut product, 30, &left, &right, false);
+            matmul_packed(&mut product, 30, left, right, false);
             assert_eq!(product, expected, "{precision:?}");
         }
     }

@@ -5,7 +5,10 @@
 //! A row is done when it has `beams` hypotheses and its best running beam can no longer beat the
 //! worst of them.
 
-use super::{Decoder, GenerateOptions, LengthPenalty, SpecialTokens, log_softmax};
+use rayon::prelude::*;
+
+use super::candidates::{Candidate, best_candidates};
+use super::{Decoder, GenerateOptions, LengthPenalty, SpecialTokens};
 
 #[derive(Clone)]
 struct Hypothesis {
@@ -56,14 +59,6 @@ struct Beam {
     log_probability: f32,
 }
 
-/// A continuation of a beam.
-#[derive(Clone, Copy)]
-struct Candidate {
-    beam: usize,
-    token: u32,
-    log_probability: f32,
-}
-
 pub(super) fn decode(
     decoder: &mut impl Decoder,
     rows: usize,
@@ -97,16 +92,14 @@ pub(super) fn decode(
             .iter()
             .flat_map(|s| s.beams.iter().map(last))
             .collect();
-        let mut logits = decoder.step(&inputs);
-        logits.chunks_exact_mut(vocab_size).for_each(log_softmax);
+        let logits = decoder.step(&inputs);
+        let candidates = candidates_of(&searches, &logits, vocab_size, 2 * options.beams);
 
         let mut kept = Vec::new();
         let mut next = Vec::new();
         let mut first_row = 0;
-        for mut search in searches {
-            let rows = first_row..first_row + search.beams.len();
-            let scores = &logits[rows.start * vocab_size..rows.end * vocab_size];
-            let candidates = best_candidates(&search.beams, scores, vocab_size, 2 * options.beams);
+        for (mut search, candidates) in searches.into_iter().zip(candidates) {
+            let rows = search.beams.len();
             let (beams, sources) = advance(&mut search, &candidates, tokens.eos, length);
             let best = beams
                 .first()
@@ -126,12 +119,35 @@ pub(super) fn decode(
                 kept.extend(sources.into_iter().map(|beam| first_row + beam));
                 next.push(Search { beams, ..search });
             }
-            first_row = rows.end;
+            first_row += rows;
         }
         decoder.select(&kept);
         searches = next;
     }
     answers
+}
+
+/// The best continuations of each search's beams, whose logits follow each other.
+fn candidates_of(
+    searches: &[Search],
+    logits: &[f32],
+    vocab_size: usize,
+    count: usize,
+) -> Vec<Vec<Candidate>> {
+    let mut rest = logits;
+    let mut parts = Vec::with_capacity(searches.len());
+    for search in searches {
+        let (part, after) = rest.split_at(search.beams.len() * vocab_size);
+        parts.push((search, part));
+        rest = after;
+    }
+    parts
+        .into_par_iter()
+        .map(|(search, logits)| {
+            let log_probabilities = search.beams.iter().map(|beam| beam.log_probability);
+            best_candidates(log_probabilities, logits, vocab_size, count)
+        })
+        .collect()
 }
 
 /// Sorts candidates into finished hypotheses and the next beams; returns these and the beams they
@@ -162,37 +178,4 @@ fn advance(
         }
     }
     (beams, sources)
-}
-
-/// The `count` most probable continuations, best first; of equals the first beam and token.
-fn best_candidates(
-    beams: &[Beam],
-    scores: &[f32],
-    vocab_size: usize,
-    count: usize,
-) -> Vec<Candidate> {
-    let mut best: Vec<Candidate> = Vec::with_capacity(count + 1);
-    for (beam, (state, scores)) in beams
-        .iter()
-        .zip(scores.chunks_exact(vocab_size))
-        .enumerate()
-    {
-        for (token, score) in scores.iter().enumerate() {
-            let log_probability = state.log_probability + score;
-            if best.len() == count && log_probability <= best[count - 1].log_probability {
-                continue;
-            }
-            let place = best.partition_point(|c| c.log_probability >= log_probability);
-            best.insert(
-                place,
-                Candidate {
-                    beam,
-                    token: token as u32,
-                    log_probability,
-                },
-            );
-            best.truncate(count);
-        }
-    }
-    best
 }

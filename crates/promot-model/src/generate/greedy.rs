@@ -1,5 +1,8 @@
 //! The most probable token at every step.
 
+use rayon::prelude::*;
+
+use super::candidates::best_token;
 use super::{Decoder, SpecialTokens};
 
 pub(super) fn decode(
@@ -18,14 +21,13 @@ pub(super) fn decode(
         }
         let last: Vec<u32> = active.iter().map(|&(_, token)| token).collect();
         let logits = decoder.step(&last);
+        let best: Vec<u32> = logits
+            .par_chunks_exact(vocab_size)
+            .map(best_token)
+            .collect();
         let mut kept = Vec::new();
         let mut next = Vec::new();
-        for (i, (&(answer, _), logits)) in active
-            .iter()
-            .zip(logits.chunks_exact(vocab_size))
-            .enumerate()
-        {
-            let token = argmax(logits) as u32;
+        for (i, (&(answer, _), token)) in active.iter().zip(best).enumerate() {
             if token != tokens.eos {
                 answers[answer].push(token);
                 kept.push(i);
@@ -38,15 +40,4 @@ pub(super) fn decode(
         active = next;
     }
     answers
-}
-
-/// The first of the largest.
-fn argmax(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, value) in values.iter().enumerate() {
-        if *value > values[best] {
-            best = i;
-        }
-    }
-    best
 }

@@ -1,6 +1,7 @@
 //! Greedy decoding and beam search over anything that decodes a token a row and step.
 
 mod beam;
+mod candidates;
 mod greedy;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,8 @@ pub trait Decoder {
     fn vocab_size(&self) -> usize;
     /// Feeds one token to every row; returns the logits of the next one, `(rows, V)` row by row.
     fn step(&mut self, tokens: &[u32]) -> Vec<f32>;
-    /// Keeps `rows[i]` as row `i`: re-orders, repeats and drops rows.
+    /// Keeps `rows[i]` as row `i`: repeats and drops rows and re-orders those that answer one
+    /// source, never past those of another.
     fn select(&mut self, rows: &[usize]);
 }
 
@@ -116,12 +118,4 @@ pub fn generate<B: Backend>(
         tokens,
         options,
     )
-}
-
-/// Logits to log-probabilities, in place.
-fn log_softmax(logits: &mut [f32]) {
-    let max = logits.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-    let sum: f32 = logits.iter().map(|&x| (x - max).exp()).sum();
-    let shift = max + sum.ln();
-    logits.iter_mut().for_each(|x| *x -= shift);
 }

@@ -160,3 +160,11 @@ fn one_token_at_most_is_one_token_at_most() {
         );
     }
 }
+
+/// Logits to log-probabilities, in place.
+fn log_softmax(logits: &mut [f32]) {
+    let max = logits.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+    let sum: f32 = logits.iter().map(|&x| (x - max).exp()).sum();
+    let shift = max + sum.ln();
+    logits.iter_mut().for_each(|x| *x -= shift);
+}

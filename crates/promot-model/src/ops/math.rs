@@ -47,7 +47,7 @@ fn blocks(x: &[f32], padding: f32) -> (&[[f32; LANES]], [f32; LANES]) {
 
 /// The largest value; minus infinity of none.
 #[inline(always)]
-pub(super) fn max(x: &[f32]) -> f32 {
+pub(crate) fn max(x: &[f32]) -> f32 {
     let (blocks, mut lanes) = blocks(x, f32::NEG_INFINITY);
     for block in blocks {
         for lane in 0..LANES {
@@ -76,7 +76,7 @@ pub(super) fn sum(x: &[f32]) -> f32 {
 
 /// The sum of `exp(x - shift)`.
 #[inline(always)]
-pub(super) fn exp_sum(x: &[f32], shift: f32) -> f32 {
+pub(crate) fn exp_sum(x: &[f32], shift: f32) -> f32 {
     let (blocks, mut lanes) = blocks(x, f32::NEG_INFINITY);
     for lane in &mut lanes {
         *lane = exp(*lane - shift);

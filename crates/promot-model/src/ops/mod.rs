@@ -8,12 +8,13 @@ pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
 pub mod feed_forward;
+pub mod kv_cache;
 pub mod linear;
 pub mod projection;
 pub mod rms_norm;
 
 mod kept;
-mod math;
+pub(crate) mod math;
 pub(crate) mod parallel;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -2,7 +2,9 @@
 
 use std::io::BufRead as _;
 
+use anyhow::Context as _;
 use promot_core::Ragged;
+use promot_model::backend::set_threads;
 use promot_model::checkpoint::load_prompt;
 use promot_model::gemm::Precision;
 use promot_model::generate::{GenerateOptions, LengthPenalty, generate as decode};
@@ -15,6 +17,7 @@ use super::output::print;
 
 /// Answers the texts given as arguments, or every line of standard input.
 pub(crate) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
+    set_threads(0).context("threads").map_err(Failure::Failed)?;
     let loaded = LoadedModel::named(&args.model, Precision::default())?;
     let mut prompts = Vec::new();
     if let Some(directory) = &args.prompt {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use promot_core::{StopFlag, write_atomically};
+use promot_model::backend::set_threads;
 use promot_model::gemm::Precision;
 use promot_pipeline::diagnostic::nearest;
 use promot_pipeline::plan::Plan;
@@ -19,13 +20,10 @@ use super::progress::Progress;
 
 /// Runs a pipeline and prints its tables.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
-    // First of all: whoever uses the thread pool before it has a size gives it all cores.
-    if let Some(threads) = args.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
-        pool.build_global()
-            .context("--threads")
-            .map_err(Failure::Failed)?;
-    }
+    // First of all: the first op would choose the threads itself.
+    set_threads(args.threads.unwrap_or(0).into())
+        .context("--threads")
+        .map_err(Failure::Failed)?;
     let plan = load(&args.stored.pipeline)?;
     let selection = Selection {
         only: stages(&plan, "--only", &args.only)?,

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::activation::{gated_gelu, gated_gelu_backward, relu, relu_backward};
 use super::{Kernels, Problem, Tensors, WeightGradients};
 use crate::backend::{Host, HostTensor};
-use crate::gemm::{Matrix, Packed, Part, Precision, Right, matmul, matmul_part};
+use crate::gemm::{Factor, Matrix, Packed, Part, Precision, Right, matmul, matmul_part};
 use crate::ops::dropout::{DropoutKey, add_dropped_rows, drop_rows};
 use crate::ops::kept::Kept;
 use crate::ops::parallel::{add_assign, par_copy, row_block};
@@ -41,25 +41,25 @@ struct SavedBlock<E> {
 
 /// The packed forms of the weights, which threads share.
 struct Factors<'a> {
-    gate: Option<&'a Packed>,
-    up: &'a Packed,
-    down: &'a Packed,
+    gate: Option<Factor<'a>>,
+    up: Factor<'a>,
+    down: Factor<'a>,
 }
 
 impl<'a> Factors<'a> {
     fn forward(tensors: &Tensors<'a, Host>) -> Self {
         Self {
-            gate: tensors.gate.map(HostTensor::packed_t),
-            up: tensors.up.packed_t(),
-            down: tensors.down.packed_t(),
+            gate: tensors.gate.map(HostTensor::factor_t),
+            up: tensors.up.factor_t(),
+            down: tensors.down.factor_t(),
         }
     }
 
     fn backward(tensors: &Tensors<'a, Host>) -> Self {
         Self {
-            gate: tensors.gate.map(HostTensor::packed),
-            up: tensors.up.packed(),
-            down: tensors.down.packed(),
+            gate: tensors.gate.map(HostTensor::factor),
+            up: tensors.up.factor(),
+            down: tensors.down.factor(),
         }
     }
 }
@@ -144,18 +144,18 @@ fn forward_block<E: Kept>(
         let normed = sized(&mut scratch.normed, rows * width);
         norm_rows(normed, y, shared.norm, shared.problem.eps);
         let normed = Matrix::new(normed, rows, width);
-        scratch.packed.pack_a(normed, shared.precision);
+        let normed = scratch.packed.pack_a(normed, shared.precision);
         for (first, columns) in chunks(hidden) {
             let part = columns_of(first, columns);
             let up = sized(&mut scratch.up, rows * columns);
-            matmul_part(up, columns, &scratch.packed, factors.up, part, false);
+            matmul_part(up, columns, normed, factors.up, part, false);
             if keep {
                 append(&mut saved.up, up);
             }
             let h = match factors.gate {
                 Some(factor) => {
                     let gate = sized(&mut scratch.gate, rows * columns);
-                    matmul_part(gate, columns, &scratch.packed, factor, part, false);
+                    matmul_part(gate, columns, normed, factor, part, false);
                     if keep {
                         append(&mut saved.gate, gate);
                     }
@@ -169,8 +169,8 @@ fn forward_block<E: Kept>(
             };
             drop_chunk(h, shared.problem.hidden_dropout, first_row, first, columns);
             let h = Matrix::new(h, rows, columns);
-            scratch.packed_chunk.pack_a(h, shared.precision);
-            let (part, h) = (terms_of(first, width), &scratch.packed_chunk);
+            let h = scratch.packed_chunk.pack_a(h, shared.precision);
+            let part = terms_of(first, width);
             if shared.problem.output_dropout.is_some() {
                 let change = sized(&mut scratch.wide, rows * width);
                 matmul_part(change, width, h, factors.down, part, first > 0);
@@ -269,20 +269,14 @@ impl<E: Kept> Collected<E> {
         precision: Precision,
     ) {
         let Problem { width, hidden, .. } = *problem;
-        let mut normed = Packed::default();
-        normed.par_pack_b(rows_of(&self.normed, rows, width), precision);
+        let mut packed = Packed::default();
+        let normed = packed.par_pack_b(rows_of(&self.normed, rows, width), precision);
         if let Some(gate) = &mut gradients.gate {
             let dgate = rows_of(&self.dgate, rows, hidden).t();
-            matmul(gate, dgate, Right::from(&normed), true, precision);
+            matmul(gate, dgate, Right::from(normed), true, precision);
         }
         let dup = rows_of(&self.dup, rows, hidden).t();
-        matmul(
-            &mut gradients.up,
-            dup,
-            Right::from(&normed),
-            true,
-            precision,
-        );
+        matmul(&mut gradients.up, dup, Right::from(normed), true, precision);
         let dz = rows_of(&self.dz, rows, width).t();
         matmul(
             &mut gradients.down,
@@ -323,12 +317,12 @@ fn backward_block<E: Kept>(
             E::narrow(normed, collected.normed);
         }
         let dz = Matrix::new(dz, rows, width);
-        scratch.packed.pack_a(dz, shared.precision);
+        let dz = scratch.packed.pack_a(dz, shared.precision);
         for (first, columns) in chunks(hidden) {
             let at = rows * first..rows * (first + columns);
             let dh = sized(&mut scratch.dh, rows * columns);
             let part = columns_of(first, columns);
-            matmul_part(dh, columns, &scratch.packed, factors.down, part, false);
+            matmul_part(dh, columns, dz, factors.down, part, false);
             drop_chunk(dh, problem.hidden_dropout, first_row, first, columns);
             let up = sized(&mut scratch.up, rows * columns);
             E::widen(&saved.up[at.clone()], up);
@@ -343,15 +337,15 @@ fn backward_block<E: Kept>(
                     scatter(collected.dgate, gate, first, columns, hidden);
                 }
                 let dgate = Matrix::new(gate, rows, columns);
-                scratch.packed_chunk.pack_a(dgate, shared.precision);
-                matmul_part(dn, width, &scratch.packed_chunk, factor, part, first > 0);
+                let dgate = scratch.packed_chunk.pack_a(dgate, shared.precision);
+                matmul_part(dn, width, dgate, factor, part, first > 0);
             } else {
                 relu_backward(dh, up);
             }
             let add = first > 0 || factors.gate.is_some();
             let dup = Matrix::new(up, rows, columns);
-            scratch.packed_chunk.pack_a(dup, shared.precision);
-            matmul_part(dn, width, &scratch.packed_chunk, factors.up, part, add);
+            let dup = scratch.packed_chunk.pack_a(dup, shared.precision);
+            matmul_part(dn, width, dup, factors.up, part, add);
             if let Some(collected) = &mut collected {
                 scatter(collected.dup, up, first, columns, hidden);
                 drop_chunk(dh, problem.hidden_dropout, first_row, first, columns);

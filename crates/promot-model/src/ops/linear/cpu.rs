@@ -8,12 +8,12 @@ use crate::gemm::{Matrix, matmul, product};
 impl Kernels for Host {
     fn linear(&self, x: &[f32], w: &HostTensor, sizes: Sizes) -> Vec<f32> {
         let x = Matrix::new(x, sizes.tokens, sizes.in_features);
-        product(x, w.packed_t(), self.precision())
+        product(x, w.factor_t(), self.precision())
     }
 
     fn linear_dx(&self, dx: &mut [f32], dy: &[f32], w: &HostTensor, sizes: Sizes) {
         let dy = Matrix::new(dy, sizes.tokens, sizes.out_features);
-        matmul(dx, dy, w.packed(), true, self.precision());
+        matmul(dx, dy, w.factor(), true, self.precision());
     }
 
     fn linear_dw(&self, dw: &mut [f32], dy: &[f32], x: &[f32], sizes: Sizes) {

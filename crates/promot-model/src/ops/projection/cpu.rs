@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::{Kernels, NormInput, NormLinearsGradients};
 use crate::backend::{Device as _, Host, HostTensor};
-use crate::gemm::{Matrix, Packed, Precision, Right, matmul, matmul_packed, product};
+use crate::gemm::{Factor, Matrix, Packed, Precision, Right, matmul, matmul_packed, product};
 use crate::ops::dropout::{DropoutKey, add_dropped_rows, drop_rows};
 use crate::ops::kept::Kept;
 use crate::ops::parallel::{add_assign, filled_by_blocks, par_copy, row_block};
@@ -63,10 +63,10 @@ fn add_weight_gradients<E: Kept>(
     let tokens = input.x.len() / width;
     let normed = normed::<E>(input);
     let mut packed = Packed::default();
-    packed.par_pack_b(Matrix::new(&normed, tokens, width), precision);
+    let normed = packed.par_pack_b(Matrix::new(&normed, tokens, width), precision);
     for (dw, dy) in dws.iter_mut().zip(dys) {
         let dy = Matrix::new(dy, tokens, dy.len() / tokens.max(1));
-        matmul(dw, dy.t(), Right::from(&packed), true, precision);
+        matmul(dw, dy.t(), Right::from(normed), true, precision);
     }
 }
 
@@ -74,7 +74,7 @@ fn add_weight_gradients<E: Kept>(
 fn dx_block(
     dx: &mut [f32],
     input: NormInput<'_, [f32]>,
-    dys: &[(&[f32], usize, &Packed)],
+    dys: &[(&[f32], usize, Factor<'_>)],
     with_scale: bool,
     precision: Precision,
 ) -> Vec<f32> {
@@ -84,8 +84,8 @@ fn dx_block(
         let dn = sized(&mut scratch.rows, rows * width);
         for (i, (dy, features, factor)) in dys.iter().enumerate() {
             let dy = Matrix::new(dy, rows, *features);
-            scratch.packed.pack_a(dy, precision);
-            matmul_packed(dn, width, &scratch.packed, factor, i > 0);
+            let dy = scratch.packed.pack_a(dy, precision);
+            matmul_packed(dn, width, dy, *factor, i > 0);
         }
         let mut dnorm = Vec::new();
         if with_scale {
@@ -106,7 +106,7 @@ impl Kernels for Host {
         ) -> Vec<Vec<f32>> {
             let (width, normed) = (input.norm.len(), normed::<E>(input));
             let normed = Matrix::new(&normed, normed.len() / width, width);
-            let each = |w: &&HostTensor| product(normed, w.packed_t(), precision);
+            let each = |w: &&HostTensor| product(normed, w.factor_t(), precision);
             weights.iter().map(each).collect()
         }
         match self.precision() {
@@ -125,9 +125,9 @@ impl Kernels for Host {
         let (width, precision) = (input.norm.len(), self.precision());
         let NormLinearsGradients { dx, dnorm, dws } = gradients;
         let rows = row_block(input.x.len() / width);
-        let factors: Vec<(usize, &Packed)> = weights
+        let factors: Vec<(usize, Factor<'_>)> = weights
             .iter()
-            .map(|weight| (Self::shape(weight).0, weight.packed()))
+            .map(|weight| (Self::shape(weight).0, weight.factor()))
             .collect();
         let shares: Vec<Vec<f32>> = dx
             .par_chunks_mut(rows * width)
@@ -168,7 +168,7 @@ impl Kernels for Host {
         dropout: Option<DropoutKey>,
     ) -> Vec<f32> {
         let (width, features) = Self::shape(w);
-        let (factor, precision) = (w.packed_t(), self.precision());
+        let (factor, precision) = (w.factor_t(), self.precision());
         let mut y = par_copy(x);
         let rows = row_block(x.len() / width);
         y.par_chunks_mut(rows * width)
@@ -177,12 +177,12 @@ impl Kernels for Host {
             .for_each(|(block, (y, h))| {
                 SCRATCH.with_borrow_mut(|scratch| {
                     let h = Matrix::new(h, h.len() / features, features);
-                    scratch.packed.pack_a(h, precision);
+                    let h = scratch.packed.pack_a(h, precision);
                     match dropout {
-                        None => matmul_packed(y, width, &scratch.packed, factor, true),
+                        None => matmul_packed(y, width, h, factor, true),
                         Some(key) => {
                             let change = sized(&mut scratch.rows, y.len());
-                            matmul_packed(change, width, &scratch.packed, factor, false);
+                            matmul_packed(change, width, h, factor, false);
                             add_dropped_rows(y, change, width, block * rows, key);
                         }
                     }
@@ -223,7 +223,7 @@ impl Kernels for Host {
                 precision,
             );
         }
-        let dh = product(dy, w.packed(), precision);
+        let dh = product(dy, w.factor(), precision);
         drop(dropped);
         dh
     }

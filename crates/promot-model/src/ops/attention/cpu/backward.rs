@@ -49,19 +49,23 @@ pub(super) fn backward(
 
     // As right factors, the queries and the gradients of their outputs serve all strips.
     let [left, keys, q_columns, q_terms, dy_columns, dy_terms] = &mut scratch.packed;
-    q_columns.pack_b(q.t(), precision);
-    q_terms.pack_b(q, precision);
-    dy_columns.pack_b(dy.t(), precision);
-    dy_terms.pack_b(dy, precision);
+    let q_columns = q_columns.pack_b(q.t(), precision);
+    let q_terms = q_terms.pack_b(q, precision);
+    let dy_columns = dy_columns.pack_b(dy.t(), precision);
+    let dy_terms = dy_terms.pack_b(dy, precision);
     for first in (0..k_len).step_by(rows) {
         let count = rows.min(k_len - first);
         let (k, v) = (k.row_range(first, count), v.row_range(first, count));
         let scores = grown(&mut scratch.scores, count * stride);
         let gradients = grown(&mut scratch.gradients, count * stride);
-        left.pack_a(k, precision);
-        matmul_packed(scores, stride, left, q_columns, false);
-        left.pack_a(v, precision);
-        matmul_packed(gradients, stride, left, dy_columns, false);
+        matmul_packed(scores, stride, left.pack_a(k, precision), q_columns, false);
+        matmul_packed(
+            gradients,
+            stride,
+            left.pack_a(v, precision),
+            dy_columns,
+            false,
+        );
 
         let strip = Strip {
             head,
@@ -81,14 +85,17 @@ pub(super) fn backward(
         );
 
         let at = first * width + column;
-        left.pack_a(Matrix::strided(scores, count, q_len, stride), precision);
-        matmul_packed(&mut out.dv[at..], width, left, dy_terms, false);
+        let probabilities = Matrix::strided(scores, count, q_len, stride);
+        let probabilities = left.pack_a(probabilities, precision);
+        matmul_packed(&mut out.dv[at..], width, probabilities, dy_terms, false);
         let gradients = Matrix::strided(gradients, count, q_len, stride);
-        left.pack_a(gradients, precision);
-        matmul_packed(&mut out.dk[at..], width, left, q_terms, false);
-        left.pack_a(gradients.t(), precision);
-        keys.pack_b(k, precision);
-        matmul_packed(&mut out.dq[column..], width, left, keys, first > 0);
+        let by_key = left.pack_a(gradients, precision);
+        matmul_packed(&mut out.dk[at..], width, by_key, q_terms, false);
+        let (by_query, k) = (
+            left.pack_a(gradients.t(), precision),
+            keys.pack_b(k, precision),
+        );
+        matmul_packed(&mut out.dq[column..], width, by_query, k, first > 0);
     }
     if scale != 1.0 {
         multiply(out.dq, head, scale);

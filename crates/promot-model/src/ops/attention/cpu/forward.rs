@@ -19,8 +19,8 @@ pub(super) fn forward(
 ) {
     let Sequence { q_len, k_len, .. } = head.sequence;
     let [left, keys, values, ..] = &mut scratch.packed;
-    keys.pack_b(head.keys(inputs.k).t(), head.precision);
-    values.pack_b(head.keys(inputs.v), head.precision);
+    let keys = keys.pack_b(head.keys(inputs.k).t(), head.precision);
+    let values = values.pack_b(head.keys(inputs.v), head.precision);
 
     let stride = padded(k_len);
     let rows = strip_rows(q_len, stride);
@@ -30,13 +30,14 @@ pub(super) fn forward(
         let [tops, sums, ..] = &mut scratch.of_query;
         let (tops, sums) = (grown(tops, count), grown(sums, count));
         let queries = head.queries(inputs.q).row_range(first, count);
-        left.pack_a(queries, head.precision);
-        matmul_packed(strip, stride, left, keys, false);
+        let queries = left.pack_a(queries, head.precision);
+        matmul_packed(strip, stride, queries, keys, false);
         exponentials(strip, tops, sums, head, first, distances, inputs);
 
-        left.pack_a(Matrix::strided(strip, count, k_len, stride), head.precision);
+        let strip = Matrix::strided(strip, count, k_len, stride);
+        let strip = left.pack_a(strip, head.precision);
         let part = &mut y[first * head.width() + head.column()..];
-        matmul_packed(part, head.width(), left, values, false);
+        matmul_packed(part, head.width(), strip, values, false);
         let log_sum_exp = &mut log_sum_exp[first * head.heads() + head.head..];
         normalize(part, log_sum_exp, tops, sums, head);
     }
