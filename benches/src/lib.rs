@@ -3,4 +3,5 @@
 
 pub mod peer;
 pub mod random;
+pub mod scaling;
 pub mod stepwise;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use promot_benches::peer::{self, Case};
+use promot_benches::scaling;
 use promot_model::backend::{Host, keep_freed_memory, set_threads};
 use promot_model::gemm::{Precision, kernel_name};
 
@@ -21,6 +22,8 @@ enum Command {
     Work(Work),
     /// Prints the rate of large matrix products in GFLOP/s.
     Ceiling(Ceiling),
+    /// Prints how the time of a training step grows with its sizes, as Markdown with charts.
+    Scaling(Machine),
 }
 
 #[derive(Args)]
@@ -94,6 +97,10 @@ fn main() -> anyhow::Result<()> {
             let device = ceiling.machine.device()?;
             let sizes = (ceiling.rows, ceiling.inner, ceiling.columns);
             println!("{:.1}", peer::ceiling(device.precision(), sizes) / 1e9);
+            Ok(())
+        }
+        Command::Scaling(machine) => {
+            print!("{}", scaling::report(&machine.device()?)?);
             Ok(())
         }
     }

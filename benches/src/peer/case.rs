@@ -74,6 +74,7 @@ impl Training {
             schedule: Schedule::constant(self.learning_rate),
             max_gradient_norm: None,
             micro_batches: 1,
+            recompute: false,
             smoothing: LabelSmoothing {
                 epsilon: 0.1,
                 convention: SmoothingConvention::AllClasses,

@@ -91,6 +91,11 @@ impl<D: Device> Graph<D> {
         &self.device
     }
 
+    /// Whether this pass remembers.
+    pub fn is_training(&self) -> bool {
+        self.tape.is_some()
+    }
+
     /// Whether an op that reads `inputs` has to record a backward operation.
     pub fn records(&self, inputs: &[&Var<D>]) -> bool {
         self.tape.is_some() && inputs.iter().any(|input| input.requires_grad)
@@ -146,7 +151,21 @@ impl<D: Device> Graph<D> {
     /// # Panics
     /// If the pass was made for inference.
     pub fn backward(self, loss: &Var<D>, seed: f32) -> D::Gradients {
-        let tape = self.tape.expect("a pass made for training");
-        self.device.backward(loss.tensor(), seed, tape)
+        let seed = self.device.upload(vec![seed]);
+        self.backward_from(loss, seed)
+    }
+
+    /// Runs the backward pass from `y`, whose gradient is `dy`.
+    ///
+    /// # Panics
+    /// If the pass was made for inference.
+    pub fn backward_from(self, y: &Var<D>, dy: D::Buffer) -> D::Gradients {
+        let mut tape = self.tape.expect("a pass made for training");
+        let slot = D::slot(&y.tensor);
+        let device = self.device.clone();
+        D::record(&mut tape, move |gradients| {
+            device.add_gradient_buffer(gradients, &slot, dy);
+        });
+        self.device.run_backward(tape)
     }
 }

@@ -34,6 +34,7 @@
 //!     tune_model: false,
 //!     smoothing: LabelSmoothing::t5x(0.1),
 //!     dropout: None,
+//!     recompute: false,
 //! };
 //! let loss = model.loss(&mut graph, &batch, &[prompt.clone()], &options);
 //! let mut gradients = graph.backward(&loss, 1.0);
@@ -57,4 +58,5 @@ pub mod ops;
 pub mod optim;
 pub mod param;
 pub mod prompt;
+pub mod recompute;
 pub mod train;

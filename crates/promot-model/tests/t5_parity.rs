@@ -89,6 +89,7 @@ impl Fixture {
             tune_model: true,
             smoothing,
             dropout: None,
+            recompute: false,
         };
         let loss = self.model.loss(&mut graph, &batch, &[], &options);
         let value = loss.slice()[0];

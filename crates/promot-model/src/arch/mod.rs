@@ -4,6 +4,7 @@ pub mod t5;
 mod t5_config;
 mod t5_decode;
 mod t5_init;
+mod t5_pass;
 
 pub use t5::T5;
 pub use t5_config::{ConfigError, FeedForward, T5Config};

@@ -2,32 +2,27 @@
 //!
 //! One model for v1.0 (ReLU, the head is the embedding table, logits scaled by `d_model^-0.5`) and
 //! v1.1/mT5 (gated GELU, a head of its own, unscaled). Names and computation are those of
-//! Hugging Face transformers' `T5ForConditionalGeneration`.
+//! Hugging Face transformers' `T5ForConditionalGeneration`; the blocks are in `t5_pass.rs`.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use promot_core::{Ragged, Seed, TokenBatch};
 
-use super::t5_config::{FeedForward, T5Config};
+use super::t5_config::T5Config;
 use super::t5_init::{initial_values, layout};
+use super::t5_pass::{Dropouts, Pass};
 use crate::backend::{Backend, Device, Shape};
 use crate::checkpoint::CheckpointError;
 use crate::graph::{Graph, Var};
-use crate::ops::attention::{BucketMap, Layout, RelativeBias, attention};
 use crate::ops::cross_entropy::{LabelSmoothing, cross_entropy};
-use crate::ops::dropout::{DropoutKey, dropout};
-use crate::ops::embedding::embedding;
-use crate::ops::feed_forward::{self, feed_forward};
-use crate::ops::linear::linear;
-use crate::ops::projection::{linear_add, norm_linears};
-use crate::ops::rms_norm::rms_norm;
+use crate::ops::dropout::DropoutKey;
 use crate::param::ParameterSet;
 
 /// A T5 on a device.
 pub struct T5<D: Device> {
     pub(super) device: D,
     config: T5Config,
-    parameters: ParameterSet<D>,
+    parameters: Rc<ParameterSet<D>>,
     tied: bool,
 }
 
@@ -43,58 +38,6 @@ impl<D: Device> Clone for T5<D> {
     }
 }
 
-/// Names of one stack's parts.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stack {
-    Encoder,
-    Decoder,
-}
-
-impl Stack {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Encoder => "encoder",
-            Self::Decoder => "decoder",
-        }
-    }
-}
-
-/// The model's weights as variables of one pass: leaves where they are tuned.
-pub(super) struct Weights<'m, D: Device> {
-    model: &'m T5<D>,
-    tuned: bool,
-}
-
-impl<D: Device> Weights<'_, D> {
-    pub(super) fn get(&self, name: &str) -> Var<D> {
-        let index = self.model.parameters.index_of(name);
-        let index = index.unwrap_or_else(|| panic!("parameter {name} of a checked model"));
-        let tensor = self.model.parameters.tensor(index).clone();
-        if self.tuned {
-            Var::leaf(tensor)
-        } else {
-            Var::constant(tensor)
-        }
-    }
-}
-
-/// Hands out a dropout key for each place of a pass, in order.
-pub(super) struct Dropouts {
-    key: Option<DropoutKey>,
-    place: u64,
-}
-
-impl Dropouts {
-    pub(super) fn new(key: Option<DropoutKey>) -> Self {
-        Self { key, place: 0 }
-    }
-
-    fn next(&mut self) -> Option<DropoutKey> {
-        self.place += 1;
-        self.key.map(|key| key.at(self.place))
-    }
-}
-
 /// How a training loss is computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LossOptions {
@@ -104,6 +47,9 @@ pub struct LossOptions {
     pub smoothing: LabelSmoothing,
     /// Dropout, with a key of its own for every step.
     pub dropout: Option<DropoutKey>,
+    /// Keep nothing of a block but its input, and compute the block again in the backward pass:
+    /// less memory, a third more arithmetic, the same bits.
+    pub recompute: bool,
 }
 
 impl<B: Backend> T5<B> {
@@ -120,7 +66,7 @@ impl<B: Backend> T5<B> {
                 tie_word_embeddings: tied,
                 ..config
             },
-            parameters,
+            parameters: Rc::new(parameters),
             tied,
         }
     }
@@ -165,7 +111,7 @@ impl<B: Backend> T5<B> {
                 tie_word_embeddings: tied,
                 ..config
             },
-            parameters,
+            parameters: Rc::new(parameters),
             tied,
         })
     }
@@ -187,7 +133,7 @@ impl<B: Backend> T5<B> {
 
     /// The weights, to be tuned.
     pub fn parameters_mut(&mut self) -> &mut ParameterSet<B> {
-        &mut self.parameters
+        Rc::make_mut(&mut self.parameters)
     }
 
     /// Whether the head is the embedding table.
@@ -195,8 +141,9 @@ impl<B: Backend> T5<B> {
         self.tied
     }
 
-    pub(super) fn weights(&self, tuned: bool) -> Weights<'_, B> {
-        Weights { model: self, tuned }
+    /// A pass in which no weight wants a gradient.
+    pub(super) fn inference(&self) -> Pass<B> {
+        Pass::new(self.clone(), false, false)
     }
 
     /// The mean loss over the batch's target tokens, in nats, as a `(1, 1)` variable.
@@ -210,195 +157,22 @@ impl<B: Backend> T5<B> {
         prompts: &[Var<B>],
         options: &LossOptions,
     ) -> Var<B> {
-        let weights = self.weights(options.tune_model);
+        let pass = Pass::new(self.clone(), options.tune_model, options.recompute);
         let mut dropouts = Dropouts::new(options.dropout);
-        let (encoded, offsets) = self.encoder(
-            graph,
-            &weights,
-            &batch.inputs,
-            prompts,
-            &batch.prompts,
-            &mut dropouts,
-        );
-        let hidden = self.decoder(
-            graph,
-            &weights,
-            &batch.targets,
-            &encoded,
-            &offsets,
-            &mut dropouts,
-        );
+        let (inputs, prompt_of) = (&batch.inputs, &batch.prompts);
+        let (encoded, offsets) = pass.encoder(graph, inputs, prompts, prompt_of, &mut dropouts);
+        let decoder_inputs = self.shift_right(&batch.targets);
+        let hidden = pass.decoder(graph, &decoder_inputs, &encoded, &offsets, &mut dropouts);
         let scale = self.config.logit_scale(self.tied);
         let targets = batch.targets.ids();
         cross_entropy(
             graph,
             &hidden,
-            &self.head(&weights),
+            &pass.head(),
             targets,
             options.smoothing,
             scale,
         )
-    }
-
-    /// Encoder states `(T', D)` and the sequences' offsets, soft prompt rows counted.
-    pub(super) fn encoder(
-        &self,
-        graph: &mut Graph<B>,
-        weights: &Weights<'_, B>,
-        inputs: &Ragged,
-        prompts: &[Var<B>],
-        prompt_of: &[Option<usize>],
-        dropouts: &mut Dropouts,
-    ) -> (Var<B>, Arc<[usize]>) {
-        let table = weights.get("shared.weight");
-        let (x, offsets) = embedding(graph, &table, prompts, inputs, prompt_of);
-        let mut x = dropout(graph, &x, dropouts.next());
-        let bias = self.relative_bias(weights, Stack::Encoder);
-        for block in 0..self.config.num_layers {
-            let layer = format!("encoder.block.{block}.layer");
-            let layout = self.layout(&offsets, &offsets, false, dropouts.next());
-            let name = format!("{layer}.0");
-            x = self.self_attention(graph, weights, &name, &x, &bias, &layout, dropouts);
-            x = self.feed_forward(graph, weights, &format!("{layer}.1"), &x, dropouts);
-        }
-        let x = self.norm(graph, weights, "encoder.final_layer_norm.weight", &x);
-        (dropout(graph, &x, dropouts.next()), offsets)
-    }
-
-    /// Decoder states `(T, D)` that predict `targets`, which are shifted right for the input.
-    fn decoder(
-        &self,
-        graph: &mut Graph<B>,
-        weights: &Weights<'_, B>,
-        targets: &Ragged,
-        encoded: &Var<B>,
-        encoded_offsets: &Arc<[usize]>,
-        dropouts: &mut Dropouts,
-    ) -> Var<B> {
-        let inputs = self.shift_right(targets);
-        let table = weights.get("shared.weight");
-        let (x, offsets) = embedding(graph, &table, &[], &inputs, &vec![None; inputs.len()]);
-        let mut x = dropout(graph, &x, dropouts.next());
-        let bias = self.relative_bias(weights, Stack::Decoder);
-        for block in 0..self.config.decoder_layers() {
-            let layer = format!("decoder.block.{block}.layer");
-            let layout = self.layout(&offsets, &offsets, true, dropouts.next());
-            let name = format!("{layer}.0");
-            x = self.self_attention(graph, weights, &name, &x, &bias, &layout, dropouts);
-
-            let name = format!("{layer}.1.EncDecAttention");
-            let norm = weights.get(&format!("{layer}.1.layer_norm.weight"));
-            let q = weights.get(&format!("{name}.q.weight"));
-            let eps = self.config.layer_norm_epsilon;
-            let q = norm_linears(graph, &x, &norm, &[q], eps).remove(0);
-            let k = linear(graph, encoded, &weights.get(&format!("{name}.k.weight")));
-            let v = linear(graph, encoded, &weights.get(&format!("{name}.v.weight")));
-            let layout = self.layout(&offsets, encoded_offsets, false, dropouts.next());
-            let attended = attention(graph, &q, &k, &v, None, &layout);
-            let o = weights.get(&format!("{name}.o.weight"));
-            x = linear_add(graph, &x, &attended, &o, dropouts.next());
-
-            x = self.feed_forward(graph, weights, &format!("{layer}.2"), &x, dropouts);
-        }
-        let x = self.norm(graph, weights, "decoder.final_layer_norm.weight", &x);
-        dropout(graph, &x, dropouts.next())
-    }
-
-    /// The self-attention sublayer, residual included.
-    #[allow(clippy::too_many_arguments)] // a pass, its weights, and what attention itself takes
-    fn self_attention(
-        &self,
-        graph: &mut Graph<B>,
-        weights: &Weights<'_, B>,
-        layer: &str,
-        x: &Var<B>,
-        bias: &RelativeBias<B>,
-        layout: &Layout,
-        dropouts: &mut Dropouts,
-    ) -> Var<B> {
-        let weight = |part: &str| weights.get(&format!("{layer}.SelfAttention.{part}.weight"));
-        let norm = weights.get(&format!("{layer}.layer_norm.weight"));
-        let projections = [weight("q"), weight("k"), weight("v")];
-        let eps = self.config.layer_norm_epsilon;
-        let qkv = norm_linears(graph, x, &norm, &projections, eps);
-        let attended = attention(graph, &qkv[0], &qkv[1], &qkv[2], Some(bias), layout);
-        linear_add(graph, x, &attended, &weight("o"), dropouts.next())
-    }
-
-    /// The feed-forward sublayer, residual included.
-    pub(super) fn feed_forward(
-        &self,
-        graph: &mut Graph<B>,
-        weights: &Weights<'_, B>,
-        layer: &str,
-        x: &Var<B>,
-        dropouts: &mut Dropouts,
-    ) -> Var<B> {
-        let weight = |part: &str| weights.get(&format!("{layer}.DenseReluDense.{part}.weight"));
-        let (gate, up) = match self.config.feed_forward_proj {
-            FeedForward::Relu => (None, weight("wi")),
-            FeedForward::GatedGelu => (Some(weight("wi_0")), weight("wi_1")),
-        };
-        let layer_weights = feed_forward::Weights {
-            norm: weights.get(&format!("{layer}.layer_norm.weight")),
-            gate,
-            up,
-            down: weight("wo"),
-        };
-        let dropouts = [dropouts.next(), dropouts.next()];
-        let eps = self.config.layer_norm_epsilon;
-        feed_forward(graph, x, &layer_weights, eps, dropouts)
-    }
-
-    pub(super) fn norm(
-        &self,
-        graph: &mut Graph<B>,
-        weights: &Weights<'_, B>,
-        name: &str,
-        x: &Var<B>,
-    ) -> Var<B> {
-        rms_norm(graph, x, &weights.get(name), self.config.layer_norm_epsilon)
-    }
-
-    /// The position bias, which every layer of a stack shares.
-    pub(super) fn relative_bias(&self, weights: &Weights<'_, B>, stack: Stack) -> RelativeBias<B> {
-        let name = stack.name();
-        let name = format!("{name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight");
-        RelativeBias {
-            table: weights.get(&name),
-            buckets: BucketMap {
-                num_buckets: self.config.relative_attention_num_buckets,
-                max_distance: self.config.relative_attention_max_distance,
-                bidirectional: stack == Stack::Encoder,
-            },
-        }
-    }
-
-    pub(super) fn layout(
-        &self,
-        q_offsets: &Arc<[usize]>,
-        kv_offsets: &Arc<[usize]>,
-        causal: bool,
-        dropout: Option<DropoutKey>,
-    ) -> Layout {
-        Layout {
-            q_offsets: q_offsets.clone(),
-            kv_offsets: kv_offsets.clone(),
-            num_heads: self.config.num_heads,
-            causal,
-            // T5 folds the usual 1/sqrt(d_kv) into the initialisation of its weights.
-            scale: 1.0,
-            dropout,
-        }
-    }
-
-    /// The output head, `(V, D)`.
-    pub(super) fn head(&self, weights: &Weights<'_, B>) -> Var<B> {
-        weights.get(if self.tied {
-            "shared.weight"
-        } else {
-            "lm_head.weight"
-        })
     }
 
     fn shift_right(&self, targets: &Ragged) -> Ragged {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use promot_core::Ragged;
 
-use super::t5::{Dropouts, Stack, T5};
+use super::t5::T5;
+use super::t5_pass::{Dropouts, Stack};
 use crate::backend::Backend;
 use crate::generate::Decoder;
 use crate::graph::{Graph, Var};
@@ -41,29 +42,22 @@ impl<B: Backend> T5<B> {
         prompt_of: &[Option<usize>],
     ) -> Encoded<B> {
         let mut graph = Graph::inference(&self.device);
-        let weights = self.weights(false);
         let mut dropouts = Dropouts::new(None);
-        let (states, offsets) = self.encoder(
-            &mut graph,
-            &weights,
-            inputs,
-            prompts,
-            prompt_of,
-            &mut dropouts,
-        );
+        let pass = self.inference();
+        let (states, offsets) = pass.encoder(&mut graph, inputs, prompts, prompt_of, &mut dropouts);
         Encoded { states, offsets }
     }
 
     /// A decoder with one row for each encoded sequence.
     pub fn decoder_for(&self, encoded: &Encoded<B>) -> T5Decoder<'_, B> {
         let mut graph = Graph::inference(&self.device);
-        let weights = self.weights(false);
+        let pass = self.inference();
         let sources = encoded.offsets.len() - 1;
         let layers = (0..self.config().decoder_layers())
             .map(|block| {
                 let name = format!("decoder.block.{block}.layer.1.EncDecAttention");
                 let mut project = |part: &str| {
-                    let weight = weights.get(&format!("{name}.{part}.weight"));
+                    let weight = pass.weight(&format!("{name}.{part}.weight"));
                     linear(&mut graph, &encoded.states, &weight)
                 };
                 LayerCache {
@@ -133,23 +127,22 @@ impl<B: Backend> Decoder for T5Decoder<'_, B> {
         let past = self.steps;
         self.steps += 1;
         let model = self.model;
-        let weights = model.weights(false);
+        let pass = model.inference();
         let mut graph = Graph::inference(&model.device);
-        let mut dropouts = Dropouts::new(None);
         let eps = model.config().layer_norm_epsilon;
         let rows = Ragged::from_rows(tokens.chunks(1));
-        let table = weights.get("shared.weight");
+        let table = pass.weight("shared.weight");
         let (mut x, q_offsets) = embedding(&mut graph, &table, &[], &rows, &vec![None; rows.len()]);
         let kv_offsets = offsets_of(tokens.iter().map(|_| self.steps));
-        let bias = model.relative_bias(&weights, Stack::Decoder);
+        let bias = pass.relative_bias(Stack::Decoder);
         let cross_offsets = self.cross_offsets();
         for block in 0..model.config().decoder_layers() {
             let layer = format!("decoder.block.{block}.layer");
 
             let name = format!("{layer}.0.SelfAttention");
-            let norm = weights.get(&format!("{layer}.0.layer_norm.weight"));
+            let norm = pass.weight(&format!("{layer}.0.layer_norm.weight"));
             let projections =
-                ["q", "k", "v"].map(|part| weights.get(&format!("{name}.{part}.weight")));
+                ["q", "k", "v"].map(|part| pass.weight(&format!("{name}.{part}.weight")));
             let qkv = norm_linears(&mut graph, &x, &norm, &projections, eps);
             let cache = &mut self.layers[block];
             let own = [0, 1].map(|part| {
@@ -158,26 +151,26 @@ impl<B: Backend> Decoder for T5Decoder<'_, B> {
                 kv_cache::extend(&model.device, before, new, &self.continued, past)
             });
             let [k, v] = cache.own.insert(own);
-            let layout = model.layout(&q_offsets, &kv_offsets, true, None);
+            let layout = pass.layout(&q_offsets, &kv_offsets, true, None);
             let attended = attention(&mut graph, &qkv[0], k, v, Some(&bias), &layout);
-            let o = weights.get(&format!("{name}.o.weight"));
+            let o = pass.weight(&format!("{name}.o.weight"));
             x = linear_add(&mut graph, &x, &attended, &o, None);
 
             let name = format!("{layer}.1.EncDecAttention");
-            let norm = weights.get(&format!("{layer}.1.layer_norm.weight"));
-            let q = weights.get(&format!("{name}.q.weight"));
+            let norm = pass.weight(&format!("{layer}.1.layer_norm.weight"));
+            let q = pass.weight(&format!("{name}.q.weight"));
             let q = norm_linears(&mut graph, &x, &norm, &[q], eps).remove(0);
             let (k, v) = (&self.layers[block].cross_k, &self.layers[block].cross_v);
-            let layout = model.layout(&cross_offsets, &self.source_offsets, false, None);
+            let layout = pass.layout(&cross_offsets, &self.source_offsets, false, None);
             let attended = attention(&mut graph, &q, k, v, None, &layout);
-            let o = weights.get(&format!("{name}.o.weight"));
+            let o = pass.weight(&format!("{name}.o.weight"));
             x = linear_add(&mut graph, &x, &attended, &o, None);
 
             let layer = format!("{layer}.2");
-            x = model.feed_forward(&mut graph, &weights, &layer, &x, &mut dropouts);
+            x = pass.feed_forward(&mut graph, &layer, &x, [None; 2]);
         }
-        let x = model.norm(&mut graph, &weights, "decoder.final_layer_norm.weight", &x);
-        let logits = linear(&mut graph, &x, &model.head(&weights));
+        let x = pass.norm(&mut graph, "decoder.final_layer_norm.weight", &x);
+        let logits = linear(&mut graph, &x, &pass.head());
         self.continued = (0..tokens.len()).collect();
         let mut logits = model.device.download(logits.slice());
         let scale = model.config().logit_scale(model.is_tied());

@@ -3,8 +3,8 @@
 use promot_core::Seed;
 use rand::Rng as _;
 
-use super::t5::Stack;
 use super::t5_config::{FeedForward, T5Config};
+use super::t5_pass::Stack;
 use crate::backend::Shape;
 
 /// Names and shapes of all tensors, in the order of the computation.

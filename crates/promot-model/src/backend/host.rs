@@ -106,11 +106,7 @@ impl Device for Host {
         });
     }
 
-    fn backward(&self, loss: &Self::Tensor, seed: f32, mut tape: HostTape) -> HostGradients {
-        let slot = Self::slot(loss);
-        Self::record(&mut tape, move |gradients| {
-            Self::add_gradient(gradients, &slot, |gradient| gradient.fill(seed));
-        });
+    fn run_backward(&self, tape: HostTape) -> HostGradients {
         let end: Tensor<Rank0, f32, Cpu> = self.cpu.zeros();
         HostGradients(end.put_tape(tape.0).backward())
     }

@@ -56,8 +56,8 @@ pub trait Device: Clone + 'static {
     fn new_tape(&self, gradients: Self::Gradients) -> Self::Tape;
     /// Appends a backward operation; they run last to first.
     fn record(tape: &mut Self::Tape, backward: impl FnOnce(&mut Self::Gradients) + 'static);
-    /// Runs the tape from `loss`, a `(1, 1)` tensor whose gradient is set to `seed`.
-    fn backward(&self, loss: &Self::Tensor, seed: f32, tape: Self::Tape) -> Self::Gradients;
+    /// Runs the recorded operations, the last first.
+    fn run_backward(&self, tape: Self::Tape) -> Self::Gradients;
 
     /// Removes and returns a gradient; zeros when nothing was added to it.
     fn take_gradient(gradients: &mut Self::Gradients, slot: &Self::Slot) -> Self::Buffer;

@@ -42,6 +42,9 @@ pub struct TrainOptions {
     pub max_gradient_norm: Option<f32>,
     /// Parts a batch is computed in, to save memory; gradients are those of the whole batch.
     pub micro_batches: usize,
+    /// Compute activations again in the backward pass instead of keeping them; no result depends on
+    /// it.
+    pub recompute: bool,
     /// Label smoothing.
     pub smoothing: LabelSmoothing,
     /// Dropout, in [0, 1).

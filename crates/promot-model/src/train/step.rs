@@ -39,6 +39,7 @@ impl<B: Backend + optim::Kernels> Tunables<B> {
                     rate: options.dropout,
                     key: dropout_key(options, step, part),
                 }),
+                recompute: options.recompute,
             };
             let mut graph = Graph::training(&device, gradients);
             let part = self

@@ -63,6 +63,7 @@ fn options(tune: Tune, steps: u64) -> TrainOptions {
         schedule: Schedule::constant(0.02),
         max_gradient_norm: Some(1.0),
         micro_batches: 1,
+        recompute: false,
         smoothing: LabelSmoothing::t5x(0.1),
         dropout: 0.1,
         seed: Seed::new(1),
@@ -253,6 +254,33 @@ fn micro_batches_give_the_gradients_of_the_whole_batch() {
         .zip(values(&three.model).into_iter().flatten());
     let differing = pairs.filter(|(a, b)| (a - b).abs() > 1e-3).count();
     assert!(differing < 5, "{differing} values differ");
+}
+
+#[test]
+fn what_is_computed_again_has_the_same_bits() {
+    let directory = tempfile::tempdir().unwrap();
+    let prompts = [SoftPrompt::init(
+        &model(),
+        3,
+        PromptInit::Vocabulary { skip: 2 },
+        Seed::new(4),
+    )];
+    for tune in [Tune::Model, Tune::Prompts, Tune::Both] {
+        let kept = options(tune, 4);
+        assert!(kept.dropout > 0.0, "masks have to be the same, too");
+        let again = TrainOptions {
+            recompute: true,
+            ..kept.clone()
+        };
+        let run = |name: &str, options: &TrainOptions| {
+            let path = directory.path().join(format!("{name}-{tune:?}"));
+            run(&path, options, &prompts, None, None).unwrap()
+        };
+        let (kept, again) = (run("kept", &kept), run("again", &again));
+        assert_eq!(values(&kept.model), values(&again.model), "{tune:?}");
+        assert_eq!(kept.prompts, again.prompts, "{tune:?}");
+        assert_eq!(kept.history, again.history, "{tune:?}");
+    }
 }
 
 #[test]

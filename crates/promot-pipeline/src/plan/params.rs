@@ -165,6 +165,9 @@ pub struct TrainParams {
     pub batch_size: usize,
     /// Parts a batch is computed in.
     pub micro_batches: usize,
+    /// Compute activations again in the backward pass. Changes no bit, so it is not in the key.
+    #[serde(skip)]
+    pub recompute: bool,
     /// The optimizer.
     pub optimizer: OptimizerKind,
     /// Adafactor only: multiply the learning rate by each parameter's root mean square.

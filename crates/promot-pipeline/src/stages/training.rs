@@ -268,6 +268,7 @@ fn train_options(params: &TrainParams, tune: Tune, seed: Seed) -> TrainOptions {
         },
         max_gradient_norm: params.max_gradient_norm.map(|norm| norm as f32),
         micro_batches: params.micro_batches,
+        recompute: params.recompute,
         smoothing: LabelSmoothing::t5x(params.label_smoothing as f32),
         dropout: params.dropout as f32,
         seed,

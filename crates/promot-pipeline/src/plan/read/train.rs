@@ -108,6 +108,7 @@ impl Reader<'_> {
             batch_size: fields.count("batch_size", 1..=65_536, defaults.batch_size as u64, d)
                 as usize,
             micro_batches: fields.count("micro_batches", 1..=65_536, 1, d) as usize,
+            recompute: fields.flag("recompute", false, d),
             optimizer: fields.choice("optimizer", &optimizers, defaults.optimizer, d),
             scale_by_parameter: fields.flag("scale_by_parameter", defaults.scale_by_parameter, d),
             weight_decay: fields.number("weight_decay", 0.0..1.0, defaults.weight_decay, d),
@@ -147,6 +148,7 @@ impl TrainParams {
             checkpoint_every: 100,
             batch_size: 64,
             micro_batches: 1,
+            recompute: false,
             optimizer: OptimizerKind::Adafactor,
             scale_by_parameter: true,
             weight_decay: 0.0,
