@@ -73,6 +73,68 @@ fn equals_an_f64_loop_in_every_orientation() {
     }
 }
 
+/// Any orientation, rows further apart than they are long, on one thread and on all.
+#[test]
+fn equals_an_f64_loop_for_random_shapes() {
+    let mut stream = promot_core::Stream::seed_from_u64(13);
+    for case in 0..150 {
+        let [m, k, n] = crate::ops::testing::random_sizes(case, 300);
+        let mut gaps = || stream.random_range(0..20);
+        let (x_gap, y_gap, out_gap) = (gaps(), gaps(), gaps());
+        let (across_x, across_y): (bool, bool) = (stream.random(), stream.random());
+        let accumulate: bool = stream.random();
+        let numbers = |rows: usize, columns: usize, gap: usize| {
+            let (rows, columns) = (rows + gap, columns + gap);
+            values(rows * columns, case)
+        };
+        let (x, y) = if across_x {
+            (numbers(k, m, x_gap), numbers(k, n, y_gap))
+        } else {
+            (numbers(m, k, x_gap), numbers(k.max(n), n.max(k), y_gap))
+        };
+        let a = if across_x {
+            Matrix::strided(&x, k, m, m + x_gap).t()
+        } else {
+            Matrix::strided(&x, m, k, k + x_gap)
+        };
+        let b = if across_y && !across_x {
+            Matrix::strided(&y, n, k, k + y_gap).t()
+        } else {
+            Matrix::strided(&y, k, n, n + y_gap)
+        };
+        let stride = n + out_gap;
+        let before = values(m * stride, case + 1);
+        let mut serial = before.clone();
+        matmul_serial(&mut serial, stride, a, b, accumulate, Precision::F32);
+        let mut parallel: Vec<f32> = before
+            .chunks(stride)
+            .flat_map(|row| &row[..n])
+            .copied()
+            .collect();
+        matmul(&mut parallel, a, b, accumulate, Precision::F32);
+        for (i, expected) in reference(a, b).into_iter().enumerate() {
+            let at = i / n * stride + i % n;
+            let expected = expected
+                + if accumulate {
+                    f64::from(before[at])
+                } else {
+                    0.0
+                };
+            for found in [serial[at], parallel[i]] {
+                let error = (f64::from(found) - expected).abs();
+                assert!(
+                    error < 1e-5 * (1.0 + k as f64),
+                    "{m}x{k}x{n} at {i}: {error}"
+                );
+            }
+        }
+        // What lies between the rows of the output is somebody else's.
+        for (row, before) in serial.chunks(stride).zip(before.chunks(stride)) {
+            assert_eq!(row[n..], before[n..], "{m}x{k}x{n}");
+        }
+    }
+}
+
 #[test]
 fn one_thread_or_two_give_the_same_bits() {
     for (m, k, n) in [(517, 129, 65), (30, 40, 1300), (100, 2000, 50)] {

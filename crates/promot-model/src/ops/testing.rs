@@ -11,6 +11,16 @@ pub(crate) fn values(len: usize, seed: u64) -> Vec<f32> {
     (0..len).map(|_| stream.random_range(-1.0..1.0)).collect()
 }
 
+/// Seeded sizes from 1 to `most`: many are small or just off a block, as sizes that hurt are.
+pub(crate) fn random_sizes<const N: usize>(seed: u64, most: usize) -> [usize; N] {
+    let mut stream = promot_core::Stream::seed_from_u64(seed);
+    std::array::from_fn(|_| {
+        let block = [1, 8, 32, 64, 256][stream.random_range(0..5)];
+        let size = block * stream.random_range(1..=4) + stream.random_range(0..3) - 1;
+        size.clamp(1, most)
+    })
+}
+
 /// A leaf with seeded values.
 pub(crate) fn leaf(shape: Shape, seed: u64) -> Var<Host> {
     leaf_of(values(shape.0 * shape.1, seed), shape)

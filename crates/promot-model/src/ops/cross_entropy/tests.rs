@@ -60,7 +60,12 @@ fn reference(
 #[test]
 fn equals_an_f64_loop() {
     // 4100 classes: two full chunks and a rest.
-    for (tokens, width, vocab_size) in [(1, 3, 2), (5, 8, 40), (70, 4, 4100)] {
+    let fixed = [(1, 3, 2), (5, 8, 40), (70, 4, 4100)];
+    let random = (0..12).map(|seed| {
+        let [tokens, width, classes] = testing::random_sizes(seed, 300);
+        (tokens, width, 7 * classes + 1)
+    });
+    for (tokens, width, vocab_size) in fixed.into_iter().chain(random) {
         let inputs = [leaf((tokens, width), 1), leaf((vocab_size, width), 2)];
         let targets = targets(tokens, vocab_size);
         for convention in [

@@ -71,9 +71,16 @@ fn moved_to(device: &Host, inputs: &[Var<Host>]) -> Vec<Var<Host>> {
     inputs.iter().map(moved).collect()
 }
 
+fn random_shapes() -> impl Iterator<Item = (usize, usize, usize)> {
+    (0..12).map(|seed| {
+        let [tokens, width, hidden] = testing::random_sizes(seed, 300);
+        (tokens, width, hidden)
+    })
+}
+
 #[test]
 fn equals_a_dfdx_composition() {
-    for shape in SHAPES {
+    for shape in SHAPES.into_iter().chain(random_shapes()) {
         for gated in [true, false] {
             let inputs = inputs(shape, gated);
             let (expected, theirs) = composed(&inputs);

@@ -77,8 +77,23 @@ fn norm_linears_equals_single_ops() {
 }
 
 #[test]
+fn norm_linears_equals_single_ops_for_random_shapes() {
+    for seed in 0..25 {
+        let [tokens, width] = testing::random_sizes(seed, 300);
+        let inputs = inputs(tokens, width);
+        let (ours, theirs) = (testing::run(&inputs, fused), testing::run(&inputs, single));
+        assert_same(ours, theirs, 3e-4);
+    }
+}
+
+#[test]
 fn linear_add_equals_single_ops() {
-    for (tokens, features, width) in [(1, 1, 1), (3, 5, 4), (300, 33, 70)] {
+    let fixed = [(1, 1, 1), (3, 5, 4), (300, 33, 70)];
+    let random = (0..25).map(|seed| {
+        let [tokens, features, width] = testing::random_sizes(seed, 300);
+        (tokens, features, width)
+    });
+    for (tokens, features, width) in fixed.into_iter().chain(random) {
         let inputs = [
             leaf((tokens, width), 1),
             leaf((tokens, features), 2),

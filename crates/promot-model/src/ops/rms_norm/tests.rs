@@ -11,7 +11,12 @@ const EPS: f32 = 1e-6;
 
 #[test]
 fn equals_an_f64_loop_and_a_dfdx_composition() {
-    for (rows, width) in [(1, 1), (1, 16), (3, 5), (150, 40)] {
+    let fixed = [(1, 1), (1, 16), (3, 5), (150, 40)];
+    let random = (0..20).map(|seed| {
+        let [rows, width] = testing::random_sizes(seed, 300);
+        (rows, width)
+    });
+    for (rows, width) in fixed.into_iter().chain(random) {
         let inputs = [leaf((rows, width), 1), leaf((1, width), 2)];
         let (y, ours) = testing::run(&inputs, |g, v| rms_norm(g, &v[0], &v[1], EPS));
 
