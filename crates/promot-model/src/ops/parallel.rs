@@ -119,6 +119,15 @@ pub(super) unsafe fn filled_by_blocks<E: Copy + Send>(
     values
 }
 
+/// The first `len` values of memory that is used again and again; their contents are whatever was
+/// there before.
+pub(super) fn sized(values: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if values.len() < len {
+        values.resize(len, 0.0);
+    }
+    &mut values[..len]
+}
+
 /// Zeros, written by all threads.
 pub(crate) fn par_zeros(len: usize) -> Vec<f32> {
     (0..len)

@@ -16,7 +16,7 @@ use crate::backend::{Host, HostTensor};
 use crate::gemm::{Factor, Matrix, Packed, Part, Precision, Right, matmul, matmul_part};
 use crate::ops::dropout::{DropoutKey, add_dropped_rows, drop_rows};
 use crate::ops::kept::Kept;
-use crate::ops::parallel::{add_assign, par_copy, row_block};
+use crate::ops::parallel::{add_assign, par_copy, row_block, sized};
 use crate::ops::rms_norm::{norm_dw_rows, norm_dx_rows, norm_rows};
 
 /// Hidden columns handled at a time.
@@ -88,13 +88,6 @@ struct Scratch {
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-fn sized(values: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if values.len() < len {
-        values.resize(len, 0.0);
-    }
-    &mut values[..len]
 }
 
 /// Chunks of hidden columns: first and count.

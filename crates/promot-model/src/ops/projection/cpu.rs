@@ -11,7 +11,7 @@ use crate::backend::{Device as _, Host, HostTensor};
 use crate::gemm::{Factor, Matrix, Packed, Precision, Right, matmul, matmul_packed, product};
 use crate::ops::dropout::{DropoutKey, add_dropped_rows, drop_rows};
 use crate::ops::kept::Kept;
-use crate::ops::parallel::{add_assign, filled_by_blocks, par_copy, row_block};
+use crate::ops::parallel::{add_assign, filled_by_blocks, par_copy, row_block, sized};
 use crate::ops::rms_norm::{norm_dw_rows, norm_dx_rows, norm_rows};
 
 /// Memory that a thread uses for block after block.
@@ -23,13 +23,6 @@ struct Scratch {
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-fn sized(values: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if values.len() < len {
-        values.resize(len, 0.0);
-    }
-    &mut values[..len]
 }
 
 /// The normalised input in the precision of products, `(T, D)`.

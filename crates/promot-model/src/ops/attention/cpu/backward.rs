@@ -10,10 +10,11 @@ use super::distances::Distances;
 use super::head::{Head, Sequence};
 use super::scratch::{Scratch, grown, strip_rows};
 use super::softmax::{AlongQueries, gradient_row, hide_rest};
-use super::wide::{LANES, dots, padded, wide};
+use super::wide::{LANES, dots, padded};
 use super::{Gradients, Saved};
 use crate::gemm::{Matrix, matmul_packed};
 use crate::ops::dropout::Mask;
+use crate::ops::parallel::vectorized;
 
 /// Writes the head's columns of the sequence's rows of the gradients; adds to that of the table.
 pub(super) fn backward(
@@ -122,7 +123,7 @@ struct Strip<'a> {
     masks: &'a [Mask],
 }
 
-wide! {
+vectorized! {
     /// The log-sum-exp of each query, in base 2, and the sum of its probabilities times their
     /// gradients.
     fn query_numbers(

@@ -5,8 +5,9 @@ use super::distances::Distances;
 use super::head::{Head, Sequence};
 use super::scratch::{Scratch, grown, strip_rows};
 use super::softmax::{normalize_rows, softmax_row};
-use super::wide::{padded, wide};
+use super::wide::padded;
 use crate::gemm::{Matrix, matmul_packed};
+use crate::ops::parallel::vectorized;
 
 /// Writes the head's columns of the sequence's rows of the output and of the log-sum-exp.
 pub(super) fn forward(
@@ -43,7 +44,7 @@ pub(super) fn forward(
     }
 }
 
-wide! {
+vectorized! {
     /// Scores of the queries from `first` on to exponentials, by [`softmax_row`].
     fn exponentials(
         strip: &mut [f32],

@@ -11,13 +11,14 @@ use super::distances::Distances;
 use super::head::{Head, Sequence};
 use super::scratch::{Scratch, grown};
 use super::softmax::{AlongQueries, gradient_row, normalize_rows, softmax_row};
-use super::wide::{LANES, dots, padded, wide};
+use super::wide::{LANES, dots, padded};
 use super::{Gradients, Saved};
+use crate::ops::parallel::vectorized;
 
 /// Queries from which on a sequence is a matter of packed products.
 pub(super) const FEW: usize = 5;
 
-wide! {
+vectorized! {
     /// Writes the sequence's rows of the output and of the log-sum-exp.
     pub(super) fn forward(
         heads: &[Head<'_>],

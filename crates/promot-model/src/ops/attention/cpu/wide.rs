@@ -1,49 +1,7 @@
-//! Loops over 16 values side by side, compiled for AVX-512 where the processor has it.
+//! Loops over 16 values side by side.
 
 /// Values that loops handle side by side, whatever the processor: the order of all sums is fixed.
 pub(super) const LANES: usize = 16;
-
-/// As [`crate::ops::parallel::vectorized`], with AVX-512 as the first choice.
-macro_rules! wide {
-    ($(
-        $(#[$attribute:meta])*
-        $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)?
-        $body:block
-    )+) => {$(
-        $(#[$attribute])*
-        $visibility fn $name($($argument: $type),*) $(-> $output)? {
-            #[inline(always)]
-            fn portable($($argument: $type),*) $(-> $output)? $body
-
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")]
-                fn widest($($argument: $type),*) $(-> $output)? {
-                    portable($($argument),*)
-                }
-                #[target_feature(enable = "avx2,fma")]
-                fn wide($($argument: $type),*) $(-> $output)? {
-                    portable($($argument),*)
-                }
-                if is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512vl")
-                    && is_x86_feature_detected!("avx512dq")
-                {
-                    // SAFETY: the processor has the features that `widest` is compiled for; those
-                    // that were not asked for come with AVX-512.
-                    return unsafe { widest($($argument),*) };
-                }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    // SAFETY: the processor has the features that `wide` is compiled for.
-                    return unsafe { wide($($argument),*) };
-                }
-            }
-            portable($($argument),*)
-        }
-    )+};
-}
-pub(super) use wide;
 
 /// `length` rounded up to whole vectors: rows of scores leave no rest to slow scalar code.
 pub(super) fn padded(length: usize) -> usize {
