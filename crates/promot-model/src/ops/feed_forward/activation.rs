@@ -4,7 +4,7 @@ use crate::ops::math::sigmoid;
 use crate::ops::parallel::vectorized;
 
 /// 2 sqrt(2 / pi)
-const SLOPE: f32 = 1.595_769;
+const SLOPE: f32 = 1.595_769_2;
 const CUBIC: f32 = 0.044_715;
 
 /// How much of `x` GELU lets through: `(1 + tanh(u)) / 2 = sigmoid(2 u)`.
