@@ -13,7 +13,7 @@ use promot_model::ops::add::add;
 use promot_model::ops::attention::{BucketMap, Layout, RelativeBias, attention};
 use promot_model::ops::cross_entropy::{LabelSmoothing, cross_entropy};
 use promot_model::ops::embedding::embedding;
-use promot_model::ops::feed_forward::{Weights, feed_forward};
+use promot_model::ops::feed_forward::{Activation, Weights, feed_forward};
 use promot_model::ops::linear::linear;
 use promot_model::ops::projection::{linear_add, norm_linears};
 use promot_model::ops::rms_norm::rms_norm;
@@ -59,6 +59,7 @@ fn ops(device: &Host) -> Vec<(&'static str, Op)> {
         q_offsets: offsets.clone(),
         kv_offsets: offsets,
         num_heads: HEADS,
+        num_kv_heads: HEADS,
         causal: false,
         scale: 1.0,
         dropout: None,
@@ -74,6 +75,7 @@ fn ops(device: &Host) -> Vec<(&'static str, Op)> {
         gate: Some(leaf(device, "gate", (D_FF, WIDTH))),
         up: leaf(device, "up", (D_FF, WIDTH)),
         down: leaf(device, "down", (WIDTH, D_FF)),
+        activation: Activation::GatedGelu,
     };
     let transform: Op = Box::new(move |graph| feed_forward(graph, &x, &layer, 1e-6, [None; 2]));
 

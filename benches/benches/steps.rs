@@ -6,26 +6,26 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use promot_benches::{peer::Case, random, stepwise};
 use promot_core::Seed;
-use promot_model::arch::{T5, T5Config};
+use promot_model::arch::{Model, T5, T5Config};
 use promot_model::backend::Host;
 use promot_model::gemm::Precision;
-use promot_model::generate::{GenerateOptions, generate};
+use promot_model::generate::GenerateOptions;
 use promot_model::prompt::{PromptInit, SoftPrompt};
 use promot_model::train::TrainOptions;
 
 const ROWS: usize = 16;
 const VOCAB_SIZE: u32 = 4096;
 
-fn model(precision: Precision) -> T5<Host> {
+fn model(precision: Precision) -> Model<Host> {
     let json = br#"{"vocab_size": 4096, "d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 3,
         "num_heads": 4, "feed_forward_proj": "gated-gelu"}"#;
     let config = T5Config::from_json(json).expect("a configuration");
     let device = Host::with_precision(precision);
-    T5::new(&device, config, false, Seed::new(0))
+    T5::new(&device, config, false, Seed::new(0)).into()
 }
 
 /// The time of `steps` steps of `case`; the checkpoint after the last one is not in it.
-fn train(model: &T5<Host>, case: Case, steps: u64) -> Duration {
+fn train(model: &Model<Host>, case: Case, steps: u64) -> Duration {
     let training = case.training().expect("a case that trains");
     let prompt = SoftPrompt::init(model, 20, PromptInit::Uniform, Seed::new(1));
     let prompts = if training.with_prompt {
@@ -79,7 +79,7 @@ fn bench_steps(c: &mut Criterion) {
                 ..GenerateOptions::default()
             };
             group.bench_function(name, |b| {
-                b.iter(|| generate(&model, &inputs, &[], &vec![None; inputs.len()], &options));
+                b.iter(|| model.generate(&inputs, &[], &vec![None; inputs.len()], &options));
             });
         }
         group.finish();

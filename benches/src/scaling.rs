@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 
 use promot_core::{Seed, TokenBatch};
-use promot_model::arch::{T5, T5Config};
+use promot_model::arch::{Model, T5, T5Config};
 use promot_model::backend::Host;
 use promot_model::prompt::{PromptInit, SoftPrompt};
 use promot_model::train::TrainOptions;
@@ -138,7 +138,7 @@ fn milliseconds(device: &Host, sizes: Sizes) -> anyhow::Result<f64> {
 }
 
 /// Three encoder and three decoder layers, with heads of 32 columns.
-fn model(device: &Host, d_model: usize) -> anyhow::Result<T5<Host>> {
+fn model(device: &Host, d_model: usize) -> anyhow::Result<Model<Host>> {
     let json = format!(
         r#"{{"vocab_size": {VOCAB_SIZE}, "d_model": {d_model}, "d_kv": 32, "d_ff": {},
             "num_layers": 3, "num_heads": {}, "feed_forward_proj": "gated-gelu"}}"#,
@@ -146,5 +146,5 @@ fn model(device: &Host, d_model: usize) -> anyhow::Result<T5<Host>> {
         d_model / 32
     );
     let config = T5Config::from_json(json.as_bytes())?;
-    Ok(T5::new(device, config, false, Seed::new(0)))
+    Ok(T5::new(device, config, false, Seed::new(0)).into())
 }

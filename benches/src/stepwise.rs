@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use promot_core::{BatchSource, Event, EventSink, StopFlag, TokenBatch};
-use promot_model::arch::T5;
+use promot_model::arch::Model;
 use promot_model::backend::Host;
 use promot_model::prompt::SoftPrompt;
 use promot_model::train::{Surroundings, TrainError, TrainOptions, Trained, train};
@@ -49,7 +49,7 @@ impl<N, D: Fn(StepDone)> EventSink for Stopwatch<N, D> {
 /// # Errors
 /// As [`train`].
 pub fn run(
-    model: T5<Host>,
+    model: Model<Host>,
     prompts: &[SoftPrompt],
     options: &TrainOptions,
     directory: &Path,

@@ -24,7 +24,7 @@ pub fn work(
     about: String,
 ) -> anyhow::Result<()> {
     let model = load_model(device, checkpoint)?;
-    let workload = Workload::read(batches, model.config().d_model)?;
+    let workload = Workload::read(batches, model.config().d_model())?;
     let prompts: &[_] = if training.with_prompt {
         std::slice::from_ref(&workload.prompt)
     } else {

@@ -1,4 +1,4 @@
-//! Text to token ids and back, by the `tokenizers` crate, with T5's special tokens.
+//! Text to token ids and back, by the `tokenizers` crate, as the model at hand wants its text.
 
 use std::path::{Path, PathBuf};
 
@@ -42,17 +42,32 @@ impl TokenizerError {
                 "save it with transformers' save_pretrained or the tokenizers library"
             }
             Self::MissingToken { .. } => {
-                "use a T5 or mT5 tokenizer: it needs <pad>, </s> and the sentinels <extra_id_0> and <extra_id_1>"
+                "a T5 or mT5 model needs its own tokenizer, with <pad>, </s> and the sentinels <extra_id_0> and <extra_id_1>"
             }
         }
     }
 }
 
-/// A tokenizer with T5's special tokens.
+/// How a model wants its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextLayout {
+    /// Input and target are encoded apart, each ends with `</s>`: T5.
+    EncoderDecoder,
+    /// The target follows the input after a space, and ends with a token of the model's: Llama.
+    DecoderOnly {
+        /// The token.
+        eos: u32,
+    },
+}
+
+/// A tokenizer, and how its model wants text.
 pub struct Tokenizer {
     inner: Inner,
-    pad: u32,
+    layout: TextLayout,
     eos: u32,
+    /// Tokens that are no text: padding and the end of a sequence.
+    silent: Vec<u32>,
+    ends: Vec<u32>,
 }
 
 impl Tokenizer {
@@ -60,52 +75,87 @@ impl Tokenizer {
     ///
     /// # Errors
     /// If it cannot be read, is none, or lacks a special token.
-    pub fn from_file(path: &Path) -> Result<Self, TokenizerError> {
+    pub fn from_file(path: &Path, layout: TextLayout) -> Result<Self, TokenizerError> {
         let bytes = std::fs::read(path).map_err(|source| TokenizerError::Io {
             path: path.to_owned(),
             source,
         })?;
-        Self::from_bytes(&bytes)
+        Self::from_bytes(&bytes, layout)
     }
 
     /// Reads the content of a `tokenizer.json`.
     ///
     /// # Errors
     /// If it is none, or lacks a special token.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, TokenizerError> {
+    pub fn from_bytes(bytes: &[u8], layout: TextLayout) -> Result<Self, TokenizerError> {
         let inner =
             Inner::from_bytes(bytes).map_err(|error| TokenizerError::Format(error.to_string()))?;
-        Self::new(inner)
+        match layout {
+            TextLayout::EncoderDecoder => {
+                let id = |token: &'static str| {
+                    let id = inner.token_to_id(token);
+                    id.ok_or(TokenizerError::MissingToken { token })
+                };
+                let (pad, eos) = (id("<pad>")?, id("</s>")?);
+                id("<extra_id_0>")?;
+                id("<extra_id_1>")?;
+                Ok(Self {
+                    inner,
+                    layout,
+                    eos,
+                    silent: vec![pad, eos],
+                    ends: Vec::new(),
+                })
+            }
+            TextLayout::DecoderOnly { eos } => {
+                let ends = with_line_break(&inner);
+                Ok(Self {
+                    inner,
+                    layout,
+                    eos,
+                    silent: vec![eos],
+                    ends,
+                })
+            }
+        }
     }
 
-    fn new(inner: Inner) -> Result<Self, TokenizerError> {
-        let id = |token: &'static str| {
-            inner
-                .token_to_id(token)
-                .ok_or(TokenizerError::MissingToken { token })
-        };
-        let (pad, eos) = (id("<pad>")?, id("</s>")?);
-        id("<extra_id_0>")?;
-        id("<extra_id_1>")?;
-        Ok(Self { inner, pad, eos })
+    /// Token ids of an input: with the end-of-sequence token for an encoder, otherwise with what the
+    /// tokenizer itself puts before a text. Never empty.
+    pub fn encode_input(&self, text: &str) -> Vec<u32> {
+        match self.layout {
+            TextLayout::EncoderDecoder => self.ended(self.ids(text, false)),
+            TextLayout::DecoderOnly { .. } => {
+                let ids = self.ids(text, true);
+                if ids.is_empty() { vec![self.eos] } else { ids }
+            }
+        }
     }
 
-    /// Token ids of `text`, the end-of-sequence token last.
-    pub fn encode(&self, text: &str) -> Vec<u32> {
-        let encoding = self.inner.encode_fast(text, false);
+    /// Token ids of what a model is to say after an input, the end-of-sequence token last.
+    pub fn encode_target(&self, text: &str) -> Vec<u32> {
+        self.ended(match self.layout {
+            TextLayout::EncoderDecoder => self.ids(text, false),
+            // As between the input and the answer of a worked example.
+            TextLayout::DecoderOnly { .. } => self.ids(&format!(" {text}"), false),
+        })
+    }
+
+    fn ids(&self, text: &str, special: bool) -> Vec<u32> {
         // Encoding fails only for inputs other than text, such as pairs of the wrong kind.
-        let mut ids = encoding.expect("text can be encoded").get_ids().to_vec();
+        let encoding = self.inner.encode_fast(text, special);
+        encoding.expect("text can be encoded").get_ids().to_vec()
+    }
+
+    fn ended(&self, mut ids: Vec<u32>) -> Vec<u32> {
         ids.push(self.eos);
         ids
     }
 
     /// The text of token ids; padding and end-of-sequence tokens are left out, sentinels stay.
     pub fn decode(&self, ids: &[u32]) -> String {
-        let kept: Vec<u32> = ids
-            .iter()
-            .copied()
-            .filter(|&id| id != self.pad && id != self.eos)
-            .collect();
+        let mut kept = ids.to_vec();
+        kept.retain(|id| !self.silent.contains(id));
         self.inner
             .decode(&kept, false)
             .expect("ids can be decoded")
@@ -116,6 +166,12 @@ impl Tokenizer {
     /// The end-of-sequence token.
     pub fn eos(&self) -> u32 {
         self.eos
+    }
+
+    /// Tokens that end an answer beside [`Tokenizer::eos`]: those with a line break, for a model
+    /// that would go on with the next worked example. An encoder-decoder ends its answers itself.
+    pub fn answer_ends(&self) -> &[u32] {
+        &self.ends
     }
 
     /// How many ids there are: a model needs at least so many embeddings.
@@ -140,3 +196,17 @@ impl Tokenizer {
         self.inner.to_string(true).expect("a tokenizer serialises")
     }
 }
+
+/// Tokens whose text has a line break in it.
+fn with_line_break(inner: &Inner) -> Vec<u32> {
+    let breaks = |&id: &u32| {
+        let text = inner.decode(&[id], false);
+        text.is_ok_and(|text| text.contains('\n'))
+    };
+    (0..inner.get_vocab_size(true) as u32)
+        .filter(breaks)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

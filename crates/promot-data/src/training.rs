@@ -164,9 +164,9 @@ impl BatchSource for TaskBatches {
                 let example = few
                     .example(&task.rows[row], epoch)
                     .expect("checked when made");
-                let ids = self.tokenizer.encode(&example.input);
+                let ids = self.tokenizer.encode_input(&example.input);
                 inputs.push(&self.truncation.apply(ids, task.max_input_tokens));
-                targets.push(&self.tokenizer.encode(&example.target));
+                targets.push(&self.tokenizer.encode_target(&example.target));
                 prompts.push(task.prompt);
             }
         }
@@ -248,8 +248,8 @@ impl BatchSource for PretrainBatches {
             let index = step * self.batch_size as u64 + i;
             let mut stream = self.seed.indexed_stream("mini", "pretraining", index);
             let pair = pretrain::pair(phase, &mut stream);
-            inputs.push(&self.tokenizer.encode(&pair.input));
-            targets.push(&self.tokenizer.encode(&pair.target));
+            inputs.push(&self.tokenizer.encode_input(&pair.input));
+            targets.push(&self.tokenizer.encode_target(&pair.target));
         }
         TokenBatch::new(inputs, targets)
     }

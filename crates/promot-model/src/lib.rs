@@ -1,5 +1,5 @@
-//! T5 models with soft prompts: fused ops, training, decoding, and checkpoints that Hugging Face
-//! tools read and write.
+//! T5 and Llama models with soft prompts: fused ops, training, decoding, and checkpoints that
+//! Hugging Face tools read and write.
 //!
 //! Everything is generic over a [`backend::Backend`]; [`backend::Host`] computes on the CPU over
 //! dfdx tensors and dfdx' tape. Batches are ragged: there is no padding anywhere, and the result
@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use promot_core::{Ragged, Seed, TokenBatch};
-//! use promot_model::arch::{T5, T5Config, t5::LossOptions};
+//! use promot_model::arch::{LossOptions, Model, T5, T5Config};
 //! use promot_model::backend::{Device, Host};
 //! use promot_model::graph::{Graph, Var};
 //! use promot_model::ops::cross_entropy::LabelSmoothing;
@@ -21,7 +21,7 @@
 //!         "num_heads": 4, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": false}"#,
 //! )?;
 //! let device = Host::new();
-//! let model = T5::new(&device, config, false, Seed::new(0));
+//! let model = Model::from(T5::new(&device, config, false, Seed::new(0)));
 //!
 //! let prompt = SoftPrompt::init(&model, 5, PromptInit::Uniform, Seed::new(1));
 //! let prompt = Var::leaf(prompt.to_tensor(&device));
@@ -45,7 +45,7 @@
 //! ```
 //!
 //! [`train::train`] does this for as many steps as asked for and goes on where an interrupted run
-//! stopped; [`generate::generate`] decodes; [`checkpoint`] reads and writes directories in
+//! stopped; [`arch::Model::generate`] decodes; [`checkpoint`] reads and writes directories in
 //! Hugging Face's and PEFT's layouts.
 
 pub mod arch;

@@ -3,7 +3,7 @@
 use promot_core::Seed;
 use rand::Rng as _;
 
-use crate::arch::T5;
+use crate::arch::Model;
 use crate::backend::{Backend, Device};
 
 /// The rows of a soft prompt, `(P, D)`.
@@ -40,21 +40,18 @@ impl SoftPrompt {
     }
 
     /// A fresh prompt of `length` rows for `model`.
-    pub fn init<B: Backend>(model: &T5<B>, length: usize, init: PromptInit, seed: Seed) -> Self {
+    pub fn init<B: Backend>(model: &Model<B>, length: usize, init: PromptInit, seed: Seed) -> Self {
         let mut stream = seed.stream("soft prompt", "initial values");
-        let d_model = model.config().d_model;
+        let d_model = model.config().d_model();
         let values = match init {
             PromptInit::Uniform => (0..length * d_model)
                 .map(|_| stream.random_range(-0.5..0.5))
                 .collect(),
             PromptInit::Vocabulary { skip } => {
-                let table = model
-                    .parameters()
-                    .get("shared.weight")
-                    .expect("an embedding table");
-                let table = model.device().download(B::slice(&table.tensor));
-                let first = skip.min(model.config().vocab_size - 1);
-                let mut row = || stream.random_range(first..model.config().vocab_size);
+                let table = model.device().download(B::slice(model.embedding_table()));
+                let vocab_size = model.config().vocab_size();
+                let first = skip.min(vocab_size - 1);
+                let mut row = || stream.random_range(first..vocab_size);
                 (0..length)
                     .flat_map(|_| table[row() * d_model..][..d_model].to_vec())
                     .collect()

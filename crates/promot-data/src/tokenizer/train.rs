@@ -5,7 +5,7 @@ use thiserror::Error;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::BpeTrainer;
 
-use super::{Inner, Tokenizer, TokenizerError};
+use super::{Inner, TextLayout, Tokenizer, TokenizerError};
 use crate::mini::{self, pretrain};
 use crate::split::Split;
 use crate::task::tasks;
@@ -75,7 +75,7 @@ pub fn train_mini() -> Result<Tokenizer, TrainTokenizerError> {
     });
     tokenizer["added_tokens"] = added.collect();
     let bytes = serde_json::to_vec(&tokenizer).expect("plain data serialises");
-    Ok(Tokenizer::from_bytes(&bytes)?)
+    Ok(Tokenizer::from_bytes(&bytes, TextLayout::EncoderDecoder)?)
 }
 
 fn special_tokens() -> Vec<String> {
@@ -143,16 +143,19 @@ mod tests {
         for word in [
             "True", "False", "Neither", "A", "Oslo", "gardener", "agree", "question",
         ] {
-            assert_eq!(tokenizer.encode(word).len(), 2, "{word}");
+            assert_eq!(tokenizer.encode_input(word).len(), 2, "{word}");
         }
         for text in [
             "Anna lives in Oslo. question: Is it true or false? answer:",
             "<extra_id_0> zürich 東京 🙂<extra_id_1> x",
             "",
         ] {
-            assert_eq!(tokenizer.decode(&tokenizer.encode(text)), text);
+            assert_eq!(tokenizer.decode(&tokenizer.encode_input(text)), text);
         }
-        assert_eq!(tokenizer.encode("a\n\n b"), tokenizer.encode("a b"));
+        assert_eq!(
+            tokenizer.encode_input("a\n\n b"),
+            tokenizer.encode_input("a b")
+        );
         assert_eq!(tokenizer.num_leading_special(), 2 + SENTINELS + 256);
         assert_eq!(tokenizer.to_json(), train_mini().unwrap().to_json());
     }

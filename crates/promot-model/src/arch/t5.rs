@@ -8,15 +8,19 @@ use std::rc::Rc;
 
 use promot_core::{Ragged, Seed, TokenBatch};
 
+use super::loss::{Dropouts, LossOptions};
 use super::t5_config::T5Config;
 use super::t5_init::{initial_values, layout};
-use super::t5_pass::{Dropouts, Pass};
-use crate::backend::{Backend, Device, Shape};
-use crate::checkpoint::CheckpointError;
+use super::t5_pass::Pass;
+use super::weights::{parameters_from, random_parameters};
+use crate::backend::{Backend, Device};
+use crate::checkpoint::{CheckpointError, NamedTensors};
 use crate::graph::{Graph, Var};
-use crate::ops::cross_entropy::{LabelSmoothing, cross_entropy};
-use crate::ops::dropout::DropoutKey;
+use crate::ops::cross_entropy::cross_entropy;
 use crate::param::ParameterSet;
+
+/// The table that embeds the tokens of both stacks.
+pub(super) const EMBEDDING: &str = "shared.weight";
 
 /// A T5 on a device.
 pub struct T5<D: Device> {
@@ -38,28 +42,12 @@ impl<D: Device> Clone for T5<D> {
     }
 }
 
-/// How a training loss is computed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LossOptions {
-    /// Whether the model's weights want gradients; soft prompts say so themselves.
-    pub tune_model: bool,
-    /// Label smoothing.
-    pub smoothing: LabelSmoothing,
-    /// Dropout, with a key of its own for every step.
-    pub dropout: Option<DropoutKey>,
-    /// Keep nothing of a block but its input, and compute the block again in the backward pass:
-    /// less memory, a third more arithmetic, the same bits.
-    pub recompute: bool,
-}
-
 impl<B: Backend> T5<B> {
     /// A model with random weights, distributed as transformers initialises T5.
     pub fn new(device: &B, config: T5Config, tied: bool, seed: Seed) -> Self {
-        let mut parameters = ParameterSet::new();
-        for (name, shape) in layout(&config, tied) {
-            let values = initial_values(&config, &name, shape, seed);
-            parameters.push(name, device.tensor(device.upload(values), shape));
-        }
+        let parameters = random_parameters(device, layout(&config, tied), |name, shape| {
+            initial_values(&config, name, shape, seed)
+        });
         Self {
             device: device.clone(),
             config: T5Config {
@@ -79,32 +67,16 @@ impl<B: Backend> T5<B> {
     pub fn from_tensors(
         device: &B,
         config: T5Config,
-        mut tensors: std::collections::BTreeMap<String, (Vec<f32>, Vec<usize>)>,
+        mut tensors: NamedTensors,
     ) -> Result<Self, CheckpointError> {
         // The shared table may be stored once, or again under each stack's name.
         for alias in ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"] {
             if let Some(table) = tensors.remove(alias) {
-                tensors.entry("shared.weight".to_owned()).or_insert(table);
+                tensors.entry(EMBEDDING.to_owned()).or_insert(table);
             }
         }
         let tied = !tensors.contains_key("lm_head.weight");
-        let mut parameters = ParameterSet::new();
-        for (name, shape) in layout(&config, tied) {
-            let Some((values, found)) = tensors.remove(&name) else {
-                return Err(CheckpointError::MissingTensor { name });
-            };
-            if !same_shape(&found, shape) {
-                return Err(CheckpointError::Shape {
-                    name,
-                    found,
-                    expected: expected_dims(shape),
-                });
-            }
-            parameters.push(name, device.tensor(device.upload(values), shape));
-        }
-        if let Some(name) = tensors.into_keys().next() {
-            return Err(CheckpointError::UnexpectedTensor { name });
-        }
+        let parameters = parameters_from(device, layout(&config, tied), tensors)?;
         Ok(Self {
             device: device.clone(),
             config: T5Config {
@@ -187,17 +159,4 @@ impl<B: Backend> T5<B> {
         }
         inputs
     }
-}
-
-/// A shape as it stands in a checkpoint: vectors have one dimension there.
-fn expected_dims(shape: Shape) -> Vec<usize> {
-    if shape.0 == 1 {
-        vec![shape.1]
-    } else {
-        vec![shape.0, shape.1]
-    }
-}
-
-fn same_shape(found: &[usize], shape: Shape) -> bool {
-    found == [shape.0, shape.1] || (shape.0 == 1 && found == [shape.1])
 }

@@ -1,7 +1,8 @@
 //! T5's `config.json` with the keys Hugging Face transformers writes.
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
+
+use super::config::{ConfigError, check_epsilon, check_id, check_sizes};
 
 /// The feed-forward variant (`feed_forward_proj`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,27 +102,6 @@ fn default_architectures() -> Vec<String> {
     vec!["T5ForConditionalGeneration".to_owned()]
 }
 
-/// Why a configuration cannot be used.
-#[derive(Debug, Error, PartialEq)]
-pub enum ConfigError {
-    /// Not JSON, a missing key, or a value of the wrong type.
-    #[error("config.json: {0}")]
-    Json(String),
-    /// A value that no model can have.
-    #[error("config.json: {key} is {value}, {expected}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// What it is set to.
-        value: String,
-        /// What was expected.
-        expected: &'static str,
-    },
-}
-
-/// No T5 has a dimension near this; it keeps products of sizes from a file within `usize`.
-const MAX_SIZE: usize = 1 << 24;
-
 impl T5Config {
     /// Reads and checks a `config.json`.
     ///
@@ -169,7 +149,7 @@ impl T5Config {
                 expected: "expected t5 or mt5",
             });
         }
-        let sizes = [
+        check_sizes(&[
             ("vocab_size", self.vocab_size),
             ("d_model", self.d_model),
             ("d_kv", self.d_kv),
@@ -185,16 +165,7 @@ impl T5Config {
                 "relative_attention_max_distance",
                 self.relative_attention_max_distance,
             ),
-        ];
-        for (key, size) in sizes {
-            if size == 0 || size > MAX_SIZE {
-                return Err(ConfigError::Value {
-                    key,
-                    value: size.to_string(),
-                    expected: "expected a number from 1 to 16777216",
-                });
-            }
-        }
+        ])?;
         // Half of the buckets are for either direction, half of those for exact distances.
         let buckets = self.relative_attention_num_buckets;
         if buckets < 4
@@ -214,27 +185,13 @@ impl T5Config {
                 expected: "expected a number from 0 up to 1",
             });
         }
-        if !(self.layer_norm_epsilon > 0.0 && self.layer_norm_epsilon < 1.0) {
-            return Err(ConfigError::Value {
-                key: "layer_norm_epsilon",
-                value: self.layer_norm_epsilon.to_string(),
-                expected: "expected a number between 0 and 1",
-            });
-        }
-        let ids = [
-            ("decoder_start_token_id", self.decoder_start_token_id),
-            ("eos_token_id", self.eos_token_id),
-        ];
-        for (key, id) in ids {
-            if id as usize >= self.vocab_size {
-                return Err(ConfigError::Value {
-                    key,
-                    value: id.to_string(),
-                    expected: "expected an id below vocab_size",
-                });
-            }
-        }
-        Ok(())
+        check_epsilon("layer_norm_epsilon", self.layer_norm_epsilon)?;
+        check_id(
+            "decoder_start_token_id",
+            self.decoder_start_token_id,
+            self.vocab_size,
+        )?;
+        check_id("eos_token_id", self.eos_token_id, self.vocab_size)
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use promot_core::Ragged;
 
-use super::t5::T5;
-use super::t5_pass::{Dropouts, Stack};
+use super::loss::Dropouts;
+use super::t5::{EMBEDDING, T5};
+use super::t5_pass::Stack;
 use crate::backend::Backend;
 use crate::generate::Decoder;
 use crate::graph::{Graph, Var};
@@ -131,7 +132,7 @@ impl<B: Backend> Decoder for T5Decoder<'_, B> {
         let mut graph = Graph::inference(&model.device);
         let eps = model.config().layer_norm_epsilon;
         let rows = Ragged::from_rows(tokens.chunks(1));
-        let table = pass.weight("shared.weight");
+        let table = pass.weight(EMBEDDING);
         let (mut x, q_offsets) = embedding(&mut graph, &table, &[], &rows, &vec![None; rows.len()]);
         let kv_offsets = offsets_of(tokens.iter().map(|_| self.steps));
         let bias = pass.relative_bias(Stack::Decoder);

@@ -1,16 +1,17 @@
 //! Which tensors a T5 has, and what they start from.
 
 use promot_core::Seed;
-use rand::Rng as _;
 
+use super::t5::EMBEDDING;
 use super::t5_config::{FeedForward, T5Config};
 use super::t5_pass::Stack;
+use super::weights::normal_values;
 use crate::backend::Shape;
 
 /// Names and shapes of all tensors, in the order of the computation.
 pub(super) fn layout(config: &T5Config, tied: bool) -> Vec<(String, Shape)> {
     let (d, inner, ff) = (config.d_model, config.inner_dim(), config.d_ff);
-    let mut tensors = vec![("shared.weight".to_owned(), (config.vocab_size, d))];
+    let mut tensors = vec![(EMBEDDING.to_owned(), (config.vocab_size, d))];
     for (stack, blocks) in [
         (Stack::Encoder, config.num_layers),
         (Stack::Decoder, config.decoder_layers()),
@@ -66,7 +67,7 @@ pub(super) fn initial_values(config: &T5Config, name: &str, shape: Shape, seed: 
     let ends = |suffix: &str| name.ends_with(suffix);
     let deviation = if ends("layer_norm.weight") {
         return vec![1.0; shape.0 * shape.1];
-    } else if name == "shared.weight" {
+    } else if name == EMBEDDING {
         1.0
     } else if ends(".q.weight") {
         (d * config.d_kv as f64).powf(-0.5)
@@ -78,13 +79,5 @@ pub(super) fn initial_values(config: &T5Config, name: &str, shape: Shape, seed: 
         // Keys, values, feed-forward inputs, position biases and the head.
         d.powf(-0.5)
     };
-    let mut stream = seed.stream(name, "initial values");
-    let mut normal = move || {
-        // Box-Muller; 1 - u is in (0, 1], so that its logarithm is finite.
-        let (u, v): (f64, f64) = (stream.random(), stream.random());
-        (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
-    };
-    (0..shape.0 * shape.1)
-        .map(|_| (normal() * deviation) as f32)
-        .collect()
+    normal_values(seed, name, shape, deviation)
 }

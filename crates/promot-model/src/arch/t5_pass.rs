@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use promot_core::Ragged;
 
-use super::t5::T5;
+use super::loss::Dropouts;
+use super::t5::{EMBEDDING, T5};
 use super::t5_config::{FeedForward, T5Config};
 use crate::backend::Backend;
 use crate::graph::{Graph, Var};
 use crate::ops::attention::{BucketMap, Layout, RelativeBias, attention};
 use crate::ops::dropout::{DropoutKey, dropout};
 use crate::ops::embedding::embedding;
-use crate::ops::feed_forward::{self, feed_forward};
+use crate::ops::feed_forward::{self, Activation, feed_forward};
 use crate::ops::linear::linear;
 use crate::ops::projection::{linear_add, norm_linears};
 use crate::ops::rms_norm::rms_norm;
@@ -30,28 +31,6 @@ impl Stack {
             Self::Encoder => "encoder",
             Self::Decoder => "decoder",
         }
-    }
-}
-
-/// Hands out a dropout key for each place of a pass, in order.
-pub(super) struct Dropouts {
-    key: Option<DropoutKey>,
-    place: u64,
-}
-
-impl Dropouts {
-    pub(super) fn new(key: Option<DropoutKey>) -> Self {
-        Self { key, place: 0 }
-    }
-
-    fn next(&mut self) -> Option<DropoutKey> {
-        self.place += 1;
-        self.key.map(|key| key.at(self.place))
-    }
-
-    /// The keys of the next places: all that a block needs, however often it is computed.
-    fn take<const PLACES: usize>(&mut self) -> [Option<DropoutKey>; PLACES] {
-        std::array::from_fn(|_| self.next())
     }
 }
 
@@ -123,7 +102,7 @@ impl<B: Backend> Pass<B> {
         prompt_of: &[Option<usize>],
         dropouts: &mut Dropouts,
     ) -> (Var<B>, Arc<[usize]>) {
-        let table = self.weight("shared.weight");
+        let table = self.weight(EMBEDDING);
         let (x, offsets) = embedding(graph, &table, prompts, inputs, prompt_of);
         let mut x = dropout(graph, &x, dropouts.next());
         let bias = self.relative_bias(Stack::Encoder);
@@ -163,7 +142,7 @@ impl<B: Backend> Pass<B> {
         encoded_offsets: &Arc<[usize]>,
         dropouts: &mut Dropouts,
     ) -> Var<B> {
-        let table = self.weight("shared.weight");
+        let table = self.weight(EMBEDDING);
         let (x, offsets) = embedding(graph, &table, &[], inputs, &vec![None; inputs.len()]);
         let mut x = dropout(graph, &x, dropouts.next());
         let bias = self.relative_bias(Stack::Decoder);
@@ -245,15 +224,16 @@ impl<B: Backend> Pass<B> {
         dropouts: [Option<DropoutKey>; 2],
     ) -> Var<B> {
         let weight = |part: &str| self.weight(&format!("{layer}.DenseReluDense.{part}.weight"));
-        let (gate, up) = match self.config().feed_forward_proj {
-            FeedForward::Relu => (None, weight("wi")),
-            FeedForward::GatedGelu => (Some(weight("wi_0")), weight("wi_1")),
+        let (activation, gate, up) = match self.config().feed_forward_proj {
+            FeedForward::Relu => (Activation::Relu, None, weight("wi")),
+            FeedForward::GatedGelu => (Activation::GatedGelu, Some(weight("wi_0")), weight("wi_1")),
         };
         let layer_weights = feed_forward::Weights {
             norm: self.weight(&format!("{layer}.layer_norm.weight")),
             gate,
             up,
             down: weight("wo"),
+            activation,
         };
         let eps = self.config().layer_norm_epsilon;
         feed_forward(graph, x, &layer_weights, eps, dropouts)
@@ -293,6 +273,7 @@ impl<B: Backend> Pass<B> {
             q_offsets: q_offsets.clone(),
             kv_offsets: kv_offsets.clone(),
             num_heads: self.config().num_heads,
+            num_kv_heads: self.config().num_heads,
             causal,
             // T5 folds the usual 1/sqrt(d_kv) into the initialisation of its weights.
             scale: 1.0,
@@ -303,7 +284,7 @@ impl<B: Backend> Pass<B> {
     /// The output head, `(V, D)`.
     pub(super) fn head(&self) -> Var<B> {
         self.weight(if self.model.is_tied() {
-            "shared.weight"
+            EMBEDDING
         } else {
             "lm_head.weight"
         })

@@ -91,6 +91,7 @@ pub trait Backend:
     + ops::linear::Kernels
     + ops::projection::Kernels
     + ops::rms_norm::Kernels
+    + ops::rope::Kernels
 {
 }
 
@@ -106,5 +107,6 @@ impl<D> Backend for D where
         + ops::linear::Kernels
         + ops::projection::Kernels
         + ops::rms_norm::Kernels
+        + ops::rope::Kernels
 {
 }

@@ -8,7 +8,7 @@ use promot_core::write_atomically;
 
 use super::CheckpointError;
 use super::tensors::{NamedTensors, parse_tensors, serialize_bf16, serialize_f32};
-use crate::arch::{T5, T5Config};
+use crate::arch::{Model, ModelConfig};
 use crate::backend::Backend;
 use crate::param::ParameterSet;
 
@@ -27,9 +27,9 @@ pub enum SavePrecision {
 /// # Errors
 /// If a file is missing, damaged, or does not fit the configuration; the error names the file and
 /// the tensor.
-pub fn load_model<B: Backend>(device: &B, directory: &Path) -> Result<T5<B>, CheckpointError> {
+pub fn load_model<B: Backend>(device: &B, directory: &Path) -> Result<Model<B>, CheckpointError> {
     let config_path = directory.join("config.json");
-    let config = T5Config::from_json(&read(&config_path)?)
+    let config = ModelConfig::from_json(&read(&config_path)?)
         .map_err(|error| CheckpointError::from(error).in_file(&config_path))?;
     let single = directory.join("model.safetensors");
     let index = directory.join("model.safetensors.index.json");
@@ -41,7 +41,7 @@ pub fn load_model<B: Backend>(device: &B, directory: &Path) -> Result<T5<B>, Che
             single,
         )
     };
-    T5::from_tensors(device, config, tensors).map_err(|error| error.in_file(path))
+    Model::from_tensors(device, config, tensors).map_err(|error| error.in_file(path))
 }
 
 /// Reads a model from the bytes of `config.json` and `model.safetensors`.
@@ -52,10 +52,10 @@ pub fn load_model_from_bytes<B: Backend>(
     device: &B,
     config: &[u8],
     tensors: &[u8],
-) -> Result<T5<B>, CheckpointError> {
-    T5::from_tensors(
+) -> Result<Model<B>, CheckpointError> {
+    Model::from_tensors(
         device,
-        T5Config::from_json(config)?,
+        ModelConfig::from_json(config)?,
         parse_tensors(tensors)?,
     )
 }
@@ -65,7 +65,7 @@ pub fn load_model_from_bytes<B: Backend>(
 /// # Errors
 /// If the file system refuses; files that were there stay whole.
 pub fn save_model<B: Backend>(
-    model: &T5<B>,
+    model: &Model<B>,
     directory: &Path,
     precision: SavePrecision,
 ) -> Result<(), CheckpointError> {
@@ -87,7 +87,7 @@ pub fn save_model<B: Backend>(
 /// # Errors
 /// If the tensors cannot be represented, which a model's always can.
 pub fn model_to_bytes<B: Backend>(
-    model: &T5<B>,
+    model: &Model<B>,
     precision: SavePrecision,
 ) -> Result<(Vec<u8>, Vec<u8>), CheckpointError> {
     let tensors = named_tensors(model.device(), model.parameters());
@@ -101,8 +101,8 @@ pub fn model_to_bytes<B: Backend>(
 /// Host copies of all parameters, with the dimensions they have in a checkpoint.
 pub(crate) fn named_tensors<B: Backend>(device: &B, parameters: &ParameterSet<B>) -> NamedTensors {
     let dims = |(rows, columns): (usize, usize), name: &str| {
-        // Normalisation scales are vectors.
-        if name.ends_with("layer_norm.weight") {
+        // Normalisation scales are vectors, `layer_norm`, `layernorm` or `norm`.
+        if name.ends_with("norm.weight") {
             vec![columns]
         } else {
             vec![rows, columns]

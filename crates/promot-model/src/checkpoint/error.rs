@@ -90,7 +90,7 @@ impl CheckpointError {
             }
             Self::Dtype { .. } => Some("convert the checkpoint to float32, bfloat16 or float16"),
             Self::MissingTensor { .. } | Self::UnexpectedTensor { .. } | Self::Shape { .. } => {
-                Some("the tensors and config.json must come from the same T5 or mT5 checkpoint")
+                Some("the tensors and config.json must come from the same checkpoint")
             }
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some disk space and run the same command again")

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CheckpointError;
 use super::tensors::{NamedTensors, parse_tensors, serialize_f32};
-use crate::arch::T5Config;
+use crate::arch::ModelConfig;
 use crate::prompt::SoftPrompt;
 
 const TENSOR: &str = "prompt_embeddings";
@@ -47,7 +47,7 @@ struct AdapterConfigIn {
 /// If the file system refuses; files that were there stay whole.
 pub fn save_prompt(
     prompt: &SoftPrompt,
-    base: &T5Config,
+    base: &ModelConfig,
     base_name: &str,
     directory: &Path,
 ) -> Result<(), CheckpointError> {
@@ -59,16 +59,20 @@ pub fn save_prompt(
         auto_mapping: None,
         base_model_name_or_path: base_name,
         inference_mode: true,
-        num_attention_heads: base.num_heads,
-        num_layers: base.num_layers,
-        // The encoder's input only: the decoder has no prompt of its own.
+        num_attention_heads: base.num_heads(),
+        num_layers: base.num_layers(),
+        // Of an encoder-decoder the encoder's input only: the decoder has no prompt of its own.
         num_transformer_submodules: 1,
         num_virtual_tokens: prompt.length(),
         peft_type: "PROMPT_TUNING",
         prompt_tuning_init: "RANDOM",
         prompt_tuning_init_text: None,
         revision: None,
-        task_type: "SEQ_2_SEQ_LM",
+        task_type: if base.is_encoder_decoder() {
+            "SEQ_2_SEQ_LM"
+        } else {
+            "CAUSAL_LM"
+        },
         token_dim: prompt.d_model(),
         tokenizer_kwargs: None,
         tokenizer_name_or_path: None,
@@ -145,10 +149,10 @@ pub fn load_prompt(directory: &Path) -> Result<SoftPrompt, CheckpointError> {
 mod tests {
     use super::*;
 
-    fn config() -> T5Config {
+    fn config() -> ModelConfig {
         let json = br#"{"vocab_size": 12, "d_model": 4, "d_kv": 2, "d_ff": 8, "num_layers": 1,
             "num_heads": 2}"#;
-        T5Config::from_json(json).unwrap()
+        ModelConfig::from_json(json).unwrap()
     }
 
     fn prompt(rows: usize) -> SoftPrompt {

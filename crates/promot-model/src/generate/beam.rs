@@ -5,10 +5,12 @@
 //! A row is done when it has `beams` hypotheses and its best running beam can no longer beat the
 //! worst of them.
 
+use std::collections::HashSet;
+
 use rayon::prelude::*;
 
 use super::candidates::{Candidate, best_candidates};
-use super::{Decoder, GenerateOptions, LengthPenalty, SpecialTokens};
+use super::{Decoder, GenerateOptions, LengthPenalty};
 
 #[derive(Clone)]
 struct Hypothesis {
@@ -59,15 +61,22 @@ struct Beam {
     log_probability: f32,
 }
 
+impl Beam {
+    /// The token to go on from.
+    fn last(&self, start: u32) -> u32 {
+        self.tokens.last().copied().unwrap_or(start)
+    }
+}
+
 pub(super) fn decode(
     decoder: &mut impl Decoder,
-    rows: usize,
-    tokens: SpecialTokens,
+    starts: &[u32],
+    ends: &HashSet<u32>,
     options: &GenerateOptions,
 ) -> Vec<Vec<u32>> {
     let vocab_size = decoder.vocab_size();
-    let mut answers = vec![Vec::new(); rows];
-    let mut searches: Vec<Search> = (0..rows)
+    let mut answers = vec![Vec::new(); starts.len()];
+    let mut searches: Vec<Search> = (0..starts.len())
         .map(|row| Search {
             row,
             // One beam to begin with: copies of it would only repeat its continuations.
@@ -87,10 +96,9 @@ pub(super) fn decode(
         if searches.is_empty() {
             break;
         }
-        let last = |beam: &Beam| beam.tokens.last().copied().unwrap_or(tokens.start);
         let inputs: Vec<u32> = searches
             .iter()
-            .flat_map(|s| s.beams.iter().map(last))
+            .flat_map(|s| s.beams.iter().map(|beam| beam.last(starts[s.row])))
             .collect();
         let logits = decoder.step(&inputs);
         let candidates = candidates_of(&searches, &logits, vocab_size, 2 * options.beams);
@@ -100,7 +108,7 @@ pub(super) fn decode(
         let mut first_row = 0;
         for (mut search, candidates) in searches.into_iter().zip(candidates) {
             let rows = search.beams.len();
-            let (beams, sources) = advance(&mut search, &candidates, tokens.eos, length);
+            let (beams, sources) = advance(&mut search, &candidates, ends, length);
             let best = beams
                 .first()
                 .map_or(f32::NEG_INFINITY, |beam| beam.log_probability);
@@ -155,14 +163,14 @@ fn candidates_of(
 fn advance(
     search: &mut Search,
     candidates: &[Candidate],
-    eos: u32,
+    ends: &HashSet<u32>,
     length: usize,
 ) -> (Vec<Beam>, Vec<usize>) {
     let width = search.finished.beams;
     let (mut beams, mut sources) = (Vec::new(), Vec::new());
     for (rank, candidate) in candidates.iter().enumerate() {
         let mut tokens = search.beams[candidate.beam].tokens.clone();
-        if candidate.token == eos {
+        if ends.contains(&candidate.token) {
             if rank < width {
                 search
                     .finished

@@ -1,20 +1,22 @@
 //! The most probable token at every step.
 
+use std::collections::HashSet;
+
 use rayon::prelude::*;
 
+use super::Decoder;
 use super::candidates::best_token;
-use super::{Decoder, SpecialTokens};
 
 pub(super) fn decode(
     decoder: &mut impl Decoder,
-    rows: usize,
-    tokens: SpecialTokens,
+    starts: &[u32],
+    ends: &HashSet<u32>,
     max_new_tokens: usize,
 ) -> Vec<Vec<u32>> {
     let vocab_size = decoder.vocab_size();
-    let mut answers = vec![Vec::new(); rows];
+    let mut answers = vec![Vec::new(); starts.len()];
     // Rows that go on: which answer they write, and the token they wrote last.
-    let mut active: Vec<(usize, u32)> = (0..rows).map(|row| (row, tokens.start)).collect();
+    let mut active: Vec<(usize, u32)> = starts.iter().copied().enumerate().collect();
     for _ in 0..max_new_tokens {
         if active.is_empty() {
             break;
@@ -28,7 +30,7 @@ pub(super) fn decode(
         let mut kept = Vec::new();
         let mut next = Vec::new();
         for (i, (&(answer, _), token)) in active.iter().zip(best).enumerate() {
-            if token != tokens.eos {
+            if !ends.contains(&token) {
                 answers[answer].push(token);
                 kept.push(i);
                 next.push((answer, token));

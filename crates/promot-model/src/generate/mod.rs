@@ -6,10 +6,8 @@ mod greedy;
 #[cfg(test)]
 mod tests;
 
-use crate::arch::T5;
-use crate::backend::Backend;
-use crate::graph::Var;
-use promot_core::Ragged;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Decodes rows in step: each call feeds one token to every row.
 pub trait Decoder {
@@ -48,14 +46,17 @@ impl LengthPenalty {
 }
 
 /// How to decode.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GenerateOptions {
-    /// Tokens at most, the end-of-sequence token included.
+    /// Tokens at most, the one that ends the answer included.
     pub max_new_tokens: usize,
     /// Beam width; 1 is greedy decoding. The paper uses 4 (section A.2.4).
     pub beams: usize,
     /// How hypotheses of different lengths are compared.
     pub length_penalty: LengthPenalty,
+    /// Tokens that end an answer, beside the model's own end-of-sequence token: a line break, for a
+    /// model that would go on with a worked example of its own.
+    pub ends: Arc<[u32]>,
 }
 
 impl Default for GenerateOptions {
@@ -64,20 +65,13 @@ impl Default for GenerateOptions {
             max_new_tokens: 32,
             beams: 4,
             length_penalty: LengthPenalty::HuggingFace { alpha: 1.0 },
+            ends: Arc::new([]),
         }
     }
 }
 
-/// Tokens that decoding starts from and ends with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SpecialTokens {
-    /// The first input.
-    pub start: u32,
-    /// The token that ends a sequence.
-    pub eos: u32,
-}
-
-/// Decodes every row of `decoder`: token ids without the start and end tokens, in row order.
+/// Decodes every row of `decoder`, which is first fed `starts`: token ids without the one that
+/// starts an answer and without any of `ends`, the tokens that end it, in row order.
 ///
 /// A row's answer does not depend on the other rows.
 ///
@@ -85,37 +79,17 @@ pub struct SpecialTokens {
 /// If `options.beams` or `options.max_new_tokens` is 0.
 pub fn decode(
     decoder: &mut impl Decoder,
-    rows: usize,
-    tokens: SpecialTokens,
+    starts: &[u32],
+    ends: &[u32],
     options: &GenerateOptions,
 ) -> Vec<Vec<u32>> {
     assert!(
         options.beams > 0 && options.max_new_tokens > 0,
         "a width and a length to decode"
     );
+    let ends: HashSet<u32> = ends.iter().chain(options.ends.iter()).copied().collect();
     match options.beams {
-        1 => greedy::decode(decoder, rows, tokens, options.max_new_tokens),
-        _ => beam::decode(decoder, rows, tokens, options),
+        1 => greedy::decode(decoder, starts, &ends, options.max_new_tokens),
+        _ => beam::decode(decoder, starts, &ends, options),
     }
-}
-
-/// Answers a ragged batch of inputs, each after its soft prompt if `prompt_of` names one.
-pub fn generate<B: Backend>(
-    model: &T5<B>,
-    inputs: &Ragged,
-    prompts: &[Var<B>],
-    prompt_of: &[Option<usize>],
-    options: &GenerateOptions,
-) -> Vec<Vec<u32>> {
-    let encoded = model.encode(inputs, prompts, prompt_of);
-    let tokens = SpecialTokens {
-        start: model.config().decoder_start_token_id,
-        eos: model.config().eos_token_id,
-    };
-    decode(
-        &mut model.decoder_for(&encoded),
-        inputs.len(),
-        tokens,
-        options,
-    )
 }

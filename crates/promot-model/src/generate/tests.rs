@@ -2,7 +2,8 @@
 
 use super::*;
 
-const TOKENS: SpecialTokens = SpecialTokens { start: 0, eos: 1 };
+const START: u32 = 0;
+const END: u32 = 1;
 const VOCAB: usize = 5;
 
 /// The next token depends on the last one and on the row's source.
@@ -64,21 +65,21 @@ fn exhaustive(source: u64, max: usize, penalty: LengthPenalty) -> Vec<u32> {
     for length in 1..=max {
         let mut longer = Vec::new();
         for (tokens, score) in open {
-            let mut logits = Markov::logits(source, tokens.last().copied().unwrap_or(TOKENS.start));
+            let mut logits = Markov::logits(source, tokens.last().copied().unwrap_or(START));
             log_softmax(&mut logits);
             for (token, p) in logits.iter().enumerate() {
                 let total = score + p;
                 let mut next: Vec<u32> = tokens.clone();
-                if token as u32 != TOKENS.eos {
+                if token as u32 != END {
                     next.push(token as u32);
                 }
-                if token as u32 == TOKENS.eos || length == max {
+                if token as u32 == END || length == max {
                     let value = total / penalty.divisor(length);
                     if value > best.0 {
                         best = (value, next.clone());
                     }
                 }
-                if token as u32 != TOKENS.eos {
+                if token as u32 != END {
                     longer.push((next, total));
                 }
             }
@@ -101,7 +102,7 @@ fn a_beam_as_wide_as_the_tree_finds_the_best_answer() {
                 length_penalty: penalty,
                 ..options(400, 4)
             };
-            let answers = decode(&mut Markov::new(&[source]), 1, TOKENS, &options);
+            let answers = decode(&mut Markov::new(&[source]), &[START], &[END], &options);
             assert_eq!(
                 answers[0],
                 exhaustive(source, 4, penalty),
@@ -115,9 +116,14 @@ fn a_beam_as_wide_as_the_tree_finds_the_best_answer() {
 fn greedy_follows_the_most_probable_token_and_finished_rows_leave() {
     let sources: Vec<u64> = (0..30).collect();
     let mut decoder = Markov::new(&sources);
-    let answers = decode(&mut decoder, sources.len(), TOKENS, &options(1, 6));
+    let answers = decode(
+        &mut decoder,
+        &vec![START; sources.len()],
+        &[END],
+        &options(1, 6),
+    );
     for (&source, answer) in sources.iter().zip(&answers) {
-        let mut last = TOKENS.start;
+        let mut last = START;
         let mut expected = Vec::new();
         for _ in 0..6 {
             let logits = Markov::logits(source, last);
@@ -125,7 +131,7 @@ fn greedy_follows_the_most_probable_token_and_finished_rows_leave() {
                 .rev()
                 .max_by(|&a, &b| logits[a].total_cmp(&logits[b]))
                 .unwrap() as u32;
-            if last == TOKENS.eos {
+            if last == END {
                 break;
             }
             expected.push(last);
@@ -142,9 +148,19 @@ fn greedy_follows_the_most_probable_token_and_finished_rows_leave() {
 fn a_row_does_not_depend_on_its_batch() {
     let sources: Vec<u64> = (0..25).collect();
     for beams in [1, 2, 4] {
-        let together = decode(&mut Markov::new(&sources), 25, TOKENS, &options(beams, 8));
+        let together = decode(
+            &mut Markov::new(&sources),
+            &[START; 25],
+            &[END],
+            &options(beams, 8),
+        );
         for (&source, answer) in sources.iter().zip(&together) {
-            let alone = decode(&mut Markov::new(&[source]), 1, TOKENS, &options(beams, 8));
+            let alone = decode(
+                &mut Markov::new(&[source]),
+                &[START],
+                &[END],
+                &options(beams, 8),
+            );
             assert_eq!(&alone[0], answer, "source {source}, {beams} beams");
         }
     }
@@ -153,7 +169,12 @@ fn a_row_does_not_depend_on_its_batch() {
 #[test]
 fn one_token_at_most_is_one_token_at_most() {
     for beams in [1, 4] {
-        let answers = decode(&mut Markov::new(&[1, 2, 3]), 3, TOKENS, &options(beams, 1));
+        let answers = decode(
+            &mut Markov::new(&[1, 2, 3]),
+            &[START; 3],
+            &[END],
+            &options(beams, 1),
+        );
         assert!(
             answers.iter().all(|answer| answer.len() <= 1),
             "{answers:?}"
@@ -167,4 +188,23 @@ fn log_softmax(logits: &mut [f32]) {
     let sum: f32 = logits.iter().map(|&x| (x - max).exp()).sum();
     let shift = max + sum.ln();
     logits.iter_mut().for_each(|x| *x -= shift);
+}
+
+#[test]
+fn any_of_several_tokens_ends_an_answer() {
+    for beams in [1, 3] {
+        let options = GenerateOptions {
+            ends: Arc::new([3]),
+            ..options(beams, 8)
+        };
+        let sources: Vec<u64> = (0..20).collect();
+        let answers = decode(&mut Markov::new(&sources), &[START; 20], &[END], &options);
+        assert!(
+            answers
+                .iter()
+                .flatten()
+                .all(|&token| token != 3 && token != END)
+        );
+        assert!(answers.iter().any(|answer| answer.len() < 7), "{answers:?}");
+    }
 }

@@ -12,6 +12,8 @@ pub mod kv_cache;
 pub mod linear;
 pub mod projection;
 pub mod rms_norm;
+pub mod rope;
+pub mod select_rows;
 
 mod kept;
 pub(crate) mod math;

@@ -16,7 +16,7 @@ pub use error::TrainError;
 pub use progress::CheckpointRecord;
 pub use tunables::{Tune, Tuned};
 
-use crate::arch::T5;
+use crate::arch::Model;
 use crate::backend::Backend;
 use crate::graph::Var;
 use crate::ops::cross_entropy::LabelSmoothing;
@@ -71,12 +71,12 @@ pub struct Surroundings<'a, B: Backend> {
 }
 
 /// Measures a model and its soft prompts.
-pub type Measure<'a, B> = dyn FnMut(&T5<B>, &[Var<B>]) -> Option<f64> + 'a;
+pub type Measure<'a, B> = dyn FnMut(&Model<B>, &[Var<B>]) -> Option<f64> + 'a;
 
 /// A finished training run.
 pub struct Trained<B: Backend> {
     /// The model at its best checkpoint.
-    pub model: T5<B>,
+    pub model: Model<B>,
     /// The soft prompts at the best checkpoint.
     pub prompts: Vec<SoftPrompt>,
     /// The step of the best checkpoint: the highest measure, the earliest of equals.
@@ -102,7 +102,7 @@ pub struct TrainSummary {
 /// [`TrainError::Stopped`] if asked to stop (a checkpoint is saved first), [`TrainError::NonFinite`]
 /// if the loss is no number any more, and whatever the file system says.
 pub fn train<B: Backend + optim::Kernels>(
-    model: T5<B>,
+    model: Model<B>,
     prompts: &[SoftPrompt],
     options: &TrainOptions,
     surroundings: Surroundings<'_, B>,

@@ -5,7 +5,7 @@ use promot_core::{Digester, Ragged, TokenBatch};
 use super::TrainOptions;
 use super::error::TrainError;
 use super::tunables::Tunables;
-use crate::arch::t5::LossOptions;
+use crate::arch::LossOptions;
 use crate::backend::{Backend, Shape};
 use crate::graph::Graph;
 use crate::ops::dropout::DropoutKey;

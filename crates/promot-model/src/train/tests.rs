@@ -5,7 +5,7 @@ use std::cell::Cell;
 use promot_core::{Ragged, TokenBatch};
 
 use super::*;
-use crate::arch::T5Config;
+use crate::arch::{T5, T5Config};
 use crate::backend::{Device as _, Host};
 use crate::optim::AdafactorOptions;
 use crate::prompt::PromptInit;
@@ -40,7 +40,7 @@ impl BatchSource for WithPrompt {
     }
 }
 
-fn model() -> T5<Host> {
+fn model() -> Model<Host> {
     let json = br#"{"vocab_size": 10, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1,
         "num_heads": 2, "feed_forward_proj": "gated-gelu"}"#;
     T5::new(
@@ -49,6 +49,7 @@ fn model() -> T5<Host> {
         false,
         Seed::new(3),
     )
+    .into()
 }
 
 fn options(tune: Tune, steps: u64) -> TrainOptions {
@@ -91,7 +92,7 @@ fn run(
         &WithPrompt
     };
     // The lifetime of the measure is shortened to that of this call.
-    let mut wrapped = measure.map(|measure| move |m: &T5<Host>, p: &[Var<Host>]| measure(m, p));
+    let mut wrapped = measure.map(|measure| move |m: &Model<Host>, p: &[Var<Host>]| measure(m, p));
     let surroundings = Surroundings {
         stage: "test",
         batches,
@@ -103,7 +104,7 @@ fn run(
     train(model(), prompts, options, surroundings)
 }
 
-fn values(model: &T5<Host>) -> Vec<Vec<f32>> {
+fn values(model: &Model<Host>) -> Vec<Vec<f32>> {
     model
         .parameters()
         .iter()
@@ -206,7 +207,7 @@ fn keeps_the_best_checkpoint_and_the_earliest_of_equals() {
     let scores = [10.0, 50.0, 50.0, 20.0];
     let calls = Cell::new(0);
     let mut at_second = Vec::new();
-    let mut measure = |model: &T5<Host>, _: &[Var<Host>]| {
+    let mut measure = |model: &Model<Host>, _: &[Var<Host>]| {
         let call = calls.replace(calls.get() + 1);
         if call == 1 {
             at_second = values(model);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::TrainError;
-use crate::arch::T5;
+use crate::arch::Model;
 use crate::backend::Backend;
 use crate::checkpoint::NamedTensors;
 use crate::graph::Var;
@@ -42,7 +42,7 @@ pub enum Tuned {
 
 /// The model and prompts in training.
 pub(super) struct Tunables<B: Backend> {
-    pub(super) model: T5<B>,
+    pub(super) model: Model<B>,
     /// Leaves if tuned, else constants.
     pub(super) prompts: Vec<Var<B>>,
     pub(super) tuned: Vec<Tuned>,
@@ -53,7 +53,7 @@ const VALUE: &str = "value/";
 const STATE: &str = "state/";
 
 impl<B: Backend> Tunables<B> {
-    pub(super) fn new(model: T5<B>, prompts: &[SoftPrompt], tune: Tune) -> Self {
+    pub(super) fn new(model: Model<B>, prompts: &[SoftPrompt], tune: Tune) -> Self {
         let prompts: Vec<Var<B>> = prompts
             .iter()
             .map(|prompt| {
@@ -81,7 +81,7 @@ impl<B: Backend> Tunables<B> {
         }
     }
 
-    pub(super) fn model(&self) -> &T5<B> {
+    pub(super) fn model(&self) -> &Model<B> {
         &self.model
     }
 
@@ -172,7 +172,7 @@ impl<B: Backend> Tunables<B> {
         }
     }
 
-    pub(super) fn into_parts(self) -> (T5<B>, Vec<SoftPrompt>) {
+    pub(super) fn into_parts(self) -> (Model<B>, Vec<SoftPrompt>) {
         let device = self.model.device().clone();
         let prompts = self
             .prompts

@@ -7,7 +7,7 @@ use promot_core::Ragged;
 use promot_model::backend::set_threads;
 use promot_model::checkpoint::load_prompt;
 use promot_model::gemm::Precision;
-use promot_model::generate::{GenerateOptions, LengthPenalty, generate as decode};
+use promot_model::generate::{GenerateOptions, LengthPenalty};
 use promot_model::graph::Var;
 use promot_pipeline::run::{LoadedModel, RunError};
 
@@ -22,7 +22,7 @@ pub(crate) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
     let mut prompts = Vec::new();
     if let Some(directory) = &args.prompt {
         let prompt = load_prompt(directory).map_err(RunError::from)?;
-        let d_model = loaded.model.config().d_model;
+        let d_model = loaded.model.config().d_model();
         if prompt.d_model() != d_model {
             return Err(Failure::BadInput(format!(
                 "error: the prompt in {} is {} wide, the model {d_model}\n  hint: a soft prompt \
@@ -44,12 +44,15 @@ pub(crate) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
                 alpha: args.alpha.unwrap_or(0.6),
             },
         },
+        ..GenerateOptions::default()
     };
     let answer = |text: &str| {
         let mut inputs = Ragged::new();
-        inputs.push(&loaded.tokenizer.encode(text));
+        inputs.push(&loaded.tokenizer.encode_input(text));
         let prompt_of = [(!prompts.is_empty()).then_some(0)];
-        let outputs = decode(&loaded.model, &inputs, &prompts, &prompt_of, &options);
+        let outputs = loaded
+            .model
+            .generate(&inputs, &prompts, &prompt_of, &options);
         // A line for each text, whatever the model says.
         let line = loaded.tokenizer.decode(&outputs[0]).replace('\n', " ");
         print(&(line + "\n"))

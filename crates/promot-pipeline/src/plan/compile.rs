@@ -12,7 +12,7 @@ use super::params::{BaseModel, EvalParams, MixParams, StageKind};
 use super::read::{Reader, Reference};
 use super::widths::check_widths;
 use super::{Plan, Stage};
-use promot_model::arch::T5Config;
+use promot_model::arch::ModelConfig;
 use promot_model::gemm::Precision;
 
 use crate::builtin;
@@ -198,10 +198,10 @@ fn base_model(node: &Node, directory: &Path, diagnostics: &mut Diagnostics) -> O
             diagnostics.unknown(node.place, "built-in model", name, &builtin::names());
             return None;
         };
-        let config = T5Config::from_json(model.config).expect("a model of our own");
+        let config = ModelConfig::from_json(model.config).expect("a model of our own");
         return Some(BaseModel::Builtin {
             name: name.to_owned(),
-            d_model: config.d_model,
+            d_model: config.d_model(),
             digest: model.digest(),
         });
     }
@@ -212,8 +212,8 @@ fn base_model(node: &Node, directory: &Path, diagnostics: &mut Diagnostics) -> O
         match std::fs::read(path.join(file)) {
             Ok(bytes) => {
                 if file == "config.json" {
-                    match T5Config::from_json(&bytes) {
-                        Ok(config) => d_model = Some(config.d_model),
+                    match ModelConfig::from_json(&bytes) {
+                        Ok(config) => d_model = Some(config.d_model()),
                         Err(error) => {
                             let message = format!("`model`: {}: {error}", path.display());
                             diagnostics.push(node.place, message, None);

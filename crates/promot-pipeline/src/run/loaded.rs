@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use promot_data::tokenizer::Tokenizer;
-use promot_model::arch::T5;
+use promot_data::tokenizer::{TextLayout, Tokenizer};
+use promot_model::arch::{Model, ModelConfig};
 use promot_model::backend::Host;
 use promot_model::checkpoint::{load_model, load_model_from_bytes};
 use promot_model::gemm::Precision;
@@ -17,7 +17,7 @@ use crate::plan::BaseModel;
 #[derive(Clone)]
 pub struct LoadedModel {
     /// The model.
-    pub model: T5<Host>,
+    pub model: Model<Host>,
     /// Its tokenizer.
     pub tokenizer: Arc<Tokenizer>,
 }
@@ -31,7 +31,7 @@ impl LoadedModel {
     pub fn from_directory(directory: &Path, precision: Precision) -> Result<Self, RunError> {
         let model = load_model(&Host::with_precision(precision), directory)?;
         let path = directory.join("tokenizer.json");
-        match Tokenizer::from_file(&path) {
+        match Tokenizer::from_file(&path, text_layout(&model.config())) {
             Ok(tokenizer) => Self::new(model, tokenizer),
             Err(source) => Err(RunError::Tokenizer { path, source }),
         }
@@ -56,12 +56,12 @@ impl LoadedModel {
         let files = builtin::find(name).expect("the caller has checked the name");
         let device = Host::with_precision(precision);
         let model = load_model_from_bytes(&device, files.config, files.weights)?;
-        let tokenizer = Tokenizer::from_bytes(files.tokenizer);
+        let tokenizer = Tokenizer::from_bytes(files.tokenizer, text_layout(&model.config()));
         Self::new(model, tokenizer.expect("a tokenizer of our own"))
     }
 
-    fn new(model: T5<Host>, tokenizer: Tokenizer) -> Result<Self, RunError> {
-        let (tokens, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
+    fn new(model: Model<Host>, tokenizer: Tokenizer) -> Result<Self, RunError> {
+        let (tokens, rows) = (tokenizer.vocab_size(), model.config().vocab_size());
         if tokens > rows {
             return Err(RunError::mismatch(
                 format!("the tokenizer has {tokens} tokens, the model only {rows} embeddings"),
@@ -72,6 +72,17 @@ impl LoadedModel {
             model,
             tokenizer: Arc::new(tokenizer),
         })
+    }
+}
+
+/// How a model wants its text.
+fn text_layout(config: &ModelConfig) -> TextLayout {
+    if config.is_encoder_decoder() {
+        TextLayout::EncoderDecoder
+    } else {
+        TextLayout::DecoderOnly {
+            eos: config.eos_token_id(),
+        }
     }
 }
 

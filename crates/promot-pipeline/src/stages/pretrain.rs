@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use promot_data::tokenizer::train_mini;
 use promot_data::training::{Curriculum, PretrainBatches};
-use promot_model::arch::{T5, T5Config};
+use promot_model::arch::{Model, T5, T5Config};
 use promot_model::backend::Host;
 use promot_model::checkpoint::SavePrecision;
 use promot_model::train::Tune;
@@ -26,7 +26,7 @@ pub(crate) fn run(
     let seed = context.plan.seed.child(&stage.name, "model");
     let device = Host::with_precision(context.plan.precision);
     let model = LoadedModel {
-        model: T5::new(&device, config, false, seed),
+        model: Model::from(T5::new(&device, config, false, seed)),
         tokenizer: Arc::new(tokenizer),
     };
     let seed = context.plan.seed.child(&stage.name, "training");

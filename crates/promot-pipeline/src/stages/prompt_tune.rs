@@ -40,7 +40,7 @@ pub(crate) fn run(
     };
     save_prompt(
         &trained.prompts[0],
-        trained.model.config(),
+        &trained.model.config(),
         &base,
         &directory.artifact(),
     )?;

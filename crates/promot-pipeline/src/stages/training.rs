@@ -7,7 +7,7 @@ use promot_data::fewshot::FewShot;
 use promot_data::task::Task;
 use promot_data::tokenizer::Tokenizer;
 use promot_data::training::{TaskBatches, TrainingTask};
-use promot_model::arch::T5;
+use promot_model::arch::Model;
 use promot_model::backend::Host;
 use promot_model::checkpoint::{SavePrecision, load_prompt, save_model};
 use promot_model::generate::GenerateOptions;
@@ -49,7 +49,7 @@ pub(super) fn prompt_of(
     context: &Context<'_>,
 ) -> Result<SoftPrompt, RunError> {
     let prompt = load_prompt(&context.artifact(name).1)?;
-    let d_model = model.model.config().d_model;
+    let d_model = model.model.config().d_model();
     if prompt.d_model() != d_model {
         return Err(RunError::mismatch(
             format!(
@@ -171,7 +171,7 @@ pub(super) fn tune(
         beams: 1,
         ..GenerateOptions::default()
     };
-    let mut measure = |model_now: &T5<Host>, prompts: &[Var<Host>]| {
+    let mut measure = |model_now: &Model<Host>, prompts: &[Var<Host>]| {
         let mut total = 0.0;
         for (task, examples, prompt) in &dev {
             let prompt = prompt.map(|index| &prompts[index]);
@@ -229,7 +229,7 @@ pub(super) fn train_with(
         context.plan.seed.child(&stage.name, "dropout"),
     );
     // A closure of its own shortens the measure's lifetime to that of this call.
-    let mut measure = measure.map(|measure| move |m: &T5<Host>, p: &[Var<Host>]| measure(m, p));
+    let mut measure = measure.map(|measure| move |m: &Model<Host>, p: &[Var<Host>]| measure(m, p));
     let surroundings = Surroundings {
         stage: &stage.name,
         batches,

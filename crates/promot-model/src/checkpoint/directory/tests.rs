@@ -3,6 +3,7 @@
 use promot_core::Seed;
 
 use super::*;
+use crate::arch::{T5, T5Config};
 use crate::backend::{Device as _, Host};
 
 fn config() -> T5Config {
@@ -11,11 +12,11 @@ fn config() -> T5Config {
     T5Config::from_json(json).unwrap()
 }
 
-fn model(tied: bool) -> T5<Host> {
-    T5::new(&Host::new(), config(), tied, Seed::new(1))
+fn model(tied: bool) -> Model<Host> {
+    T5::new(&Host::new(), config(), tied, Seed::new(1)).into()
 }
 
-fn values(model: &T5<Host>) -> Vec<(String, Vec<f32>)> {
+fn values(model: &Model<Host>) -> Vec<(String, Vec<f32>)> {
     let values =
         |p: &crate::param::Parameter<Host>| (p.name.clone(), Host::slice(&p.tensor).to_vec());
     model.parameters().iter().map(values).collect()

@@ -1,16 +1,18 @@
-//! Multi-head attention over ragged sequences, with T5's relative position bias.
+//! Multi-head and grouped-query attention over ragged sequences, with T5's relative position bias.
 
 mod bias;
 mod cpu;
+mod parts;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 pub use bias::{BucketMap, RelativeBias};
+pub use parts::{Part, attention_part, merge_parts};
 
 use super::dropout::DropoutKey;
-use crate::backend::{Backend, Device};
+use crate::backend::{Backend, Device, Shape};
 use crate::graph::{Graph, Var};
 
 /// Which queries see which keys, and how.
@@ -20,8 +22,11 @@ pub struct Layout {
     pub q_offsets: Arc<[usize]>,
     /// The same for keys and values.
     pub kv_offsets: Arc<[usize]>,
-    /// Heads (H); queries, keys and values have `H * d_kv` columns.
+    /// Heads (H); queries have `H * d_kv` columns.
     pub num_heads: usize,
+    /// Heads of keys and values (G), which have `G * d_kv` columns: as many as `num_heads`, or fewer
+    /// that groups of `H / G` neighbouring heads share.
+    pub num_kv_heads: usize,
     /// Whether a query sees only the keys up to its own position. The last query of a sequence
     /// stands at the position of its last key, so that cached decoding needs no other flag.
     pub causal: bool,
@@ -42,13 +47,48 @@ pub struct Problem {
     pub buckets: Option<BucketMap>,
 }
 
+impl Problem {
+    /// Checks shapes and offsets.
+    fn new(
+        (q_tokens, width): Shape,
+        k: Shape,
+        v: Shape,
+        bias: Option<(Shape, BucketMap)>,
+        layout: &Layout,
+    ) -> Self {
+        let (heads, kv_heads) = (layout.num_heads, layout.num_kv_heads);
+        assert_eq!(k, v, "attention: keys and values");
+        assert_eq!(width % heads, 0, "attention: columns divide into heads");
+        let d_kv = width / heads;
+        assert_eq!(k.1, kv_heads * d_kv, "attention: columns of keys");
+        assert_eq!(heads % kv_heads, 0, "attention: heads divide into groups");
+        let (q_offsets, kv_offsets) = (&layout.q_offsets, &layout.kv_offsets);
+        assert_eq!(q_offsets.len(), kv_offsets.len(), "attention: sequences");
+        assert_eq!(
+            q_offsets.last(),
+            Some(&q_tokens),
+            "attention: query offsets"
+        );
+        assert_eq!(kv_offsets.last(), Some(&k.0), "attention: key offsets");
+        if let Some((table, buckets)) = bias {
+            let expected = (buckets.num_buckets, heads);
+            assert_eq!(table, expected, "attention: bias");
+        }
+        Self {
+            layout: layout.clone(),
+            d_kv,
+            buckets: bias.map(|(_, buckets)| buckets),
+        }
+    }
+}
+
 /// Tensors that go into [`attention`].
 pub struct Inputs<'a, S: ?Sized> {
     /// Queries, `(Tq, H * d_kv)`.
     pub q: &'a S,
-    /// Keys, `(Tk, H * d_kv)`.
+    /// Keys, `(Tk, G * d_kv)`.
     pub k: &'a S,
-    /// Values, `(Tk, H * d_kv)`.
+    /// Values, `(Tk, G * d_kv)`.
     pub v: &'a S,
     /// Bias table, `(num_buckets, H)`.
     pub bias: Option<&'a S>,
@@ -58,9 +98,9 @@ pub struct Inputs<'a, S: ?Sized> {
 pub struct InputGradients<B> {
     /// `(Tq, H * d_kv)`.
     pub dq: B,
-    /// `(Tk, H * d_kv)`.
+    /// `(Tk, G * d_kv)`.
     pub dk: B,
-    /// `(Tk, H * d_kv)`.
+    /// `(Tk, G * d_kv)`.
     pub dv: B,
     /// `(num_buckets, H)`, if asked for.
     pub dbias: Option<B>,
@@ -74,6 +114,9 @@ pub trait Kernels: Device {
         inputs: Inputs<'_, Self::Slice>,
         problem: &Problem,
     ) -> (Self::Buffer, Self::Buffer);
+    /// The mean of outputs `(Tq, H * d_kv)`, weighted by the exponentials of the log-sum-exps
+    /// `(Tq, H)` beside them.
+    fn merge_attention(&self, parts: &[(&Self::Slice, &Self::Slice)], d_kv: usize) -> Self::Buffer;
     /// The gradients; probabilities are computed again from the log-sum-exp.
     fn attention_backward(
         &self,
@@ -101,41 +144,8 @@ pub fn attention<B: Backend>(
     bias: Option<&RelativeBias<B>>,
     layout: &Layout,
 ) -> Var<B> {
-    let (q_tokens, width) = q.shape();
-    assert_eq!(k.shape(), v.shape(), "attention: keys and values");
-    assert_eq!(k.shape().1, width, "attention: widths of queries and keys");
-    assert_eq!(
-        width % layout.num_heads,
-        0,
-        "attention: columns divide into heads"
-    );
-    assert_eq!(
-        layout.q_offsets.len(),
-        layout.kv_offsets.len(),
-        "attention: sequences"
-    );
-    assert_eq!(
-        layout.q_offsets.last(),
-        Some(&q_tokens),
-        "attention: query offsets"
-    );
-    assert_eq!(
-        layout.kv_offsets.last(),
-        Some(&k.shape().0),
-        "attention: key offsets"
-    );
-    if let Some(bias) = bias {
-        assert_eq!(
-            bias.table.shape(),
-            (bias.buckets.num_buckets, layout.num_heads),
-            "attention: bias"
-        );
-    }
-    let problem = Problem {
-        layout: layout.clone(),
-        d_kv: width / layout.num_heads,
-        buckets: bias.map(|bias| bias.buckets),
-    };
+    let bias_shape = bias.map(|bias| (bias.table.shape(), bias.buckets));
+    let problem = Problem::new(q.shape(), k.shape(), v.shape(), bias_shape, layout);
     let device = graph.device().clone();
     let inputs = Inputs {
         q: q.slice(),
@@ -144,7 +154,7 @@ pub fn attention<B: Backend>(
         bias: bias.map(|bias| bias.table.slice()),
     };
     let (y, log_sum_exp) = device.attention(inputs, &problem);
-    let y = device.tensor(y, (q_tokens, width));
+    let y = device.tensor(y, q.shape());
 
     let mut sources = vec![q, k, v];
     sources.extend(bias.map(|bias| &bias.table));

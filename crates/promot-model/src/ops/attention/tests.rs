@@ -1,5 +1,5 @@
 //! `attention` against an f64 loop, dfdx's softmax attention and finite differences, over ragged
-//! shapes: length 1, empty sequences, q_len != kv_len, causal, with and without bias.
+//! shapes: length 1, empty sequences, q_len != kv_len, causal, with and without bias, grouped heads.
 
 mod oracle;
 
@@ -26,6 +26,7 @@ struct Case {
     q: Vec<usize>,
     k: Vec<usize>,
     heads: usize,
+    kv_heads: usize,
     d_kv: usize,
     causal: bool,
     bias: bool,
@@ -38,6 +39,7 @@ fn case(q: &[usize], k: &[usize], causal: bool, bias: bool, scale: f32) -> Case 
         q: q.to_vec(),
         k: k.to_vec(),
         heads: 2,
+        kv_heads: 2,
         d_kv: 3,
         causal,
         bias,
@@ -45,9 +47,19 @@ fn case(q: &[usize], k: &[usize], causal: bool, bias: bool, scale: f32) -> Case 
     }
 }
 
+/// The same with two query heads for each head of keys.
+fn grouped(case: Case) -> Case {
+    Case {
+        heads: 2 * case.kv_heads,
+        ..case
+    }
+}
+
 /// Small shapes: of few queries and of more, and a query that sees no key.
 fn small_cases() -> Vec<Case> {
     vec![
+        grouped(case(&[3, 1, 19], &[3, 1, 19], true, false, 0.5)),
+        grouped(case(&[2, 6, 0, 7], &[4, 9, 3, 6], true, true, 0.5)),
         case(&[1], &[1], false, true, 1.0),
         case(&[3, 1, 19], &[3, 1, 19], false, true, 1.0),
         case(&[3, 0, 1, 6], &[3, 0, 1, 6], true, true, 1.0),
@@ -72,6 +84,7 @@ impl Case {
             q_offsets: offsets(&self.q),
             kv_offsets: offsets(&self.k),
             num_heads: self.heads,
+            num_kv_heads: self.kv_heads,
             causal: self.causal,
             scale: self.scale,
             dropout,
@@ -80,9 +93,12 @@ impl Case {
 
     fn inputs(&self) -> Vec<Var<Host>> {
         let (q, k): (usize, usize) = (self.q.iter().sum(), self.k.iter().sum());
-        let mut inputs: Vec<_> = [(q, 1), (k, 2), (k, 3)]
-            .map(|(rows, seed)| leaf((rows, self.heads * self.d_kv), seed))
-            .into();
+        let shapes = [(q, self.heads), (k, self.kv_heads), (k, self.kv_heads)];
+        let mut inputs: Vec<_> = shapes
+            .into_iter()
+            .zip(1..)
+            .map(|((rows, heads), seed)| leaf((rows, heads * self.d_kv), seed))
+            .collect();
         if self.bias {
             inputs.push(leaf((BUCKETS.num_buckets, self.heads), 4));
         }
@@ -180,6 +196,7 @@ fn equals_an_f64_loop_around_borders() {
         for causal in [false, true] {
             let case = Case {
                 heads: 1,
+                kv_heads: 1,
                 d_kv: 16,
                 ..case(&[q], &[k], causal, true, 1.0)
             };
@@ -201,10 +218,12 @@ fn equals_an_f64_loop_for_random_shapes() {
                 .collect()
         };
         let (q, k): (Vec<_>, Vec<_>) = (lengths(), lengths());
+        let kv_heads = stream.random_range(1..4);
         let case = Case {
             q,
             k,
-            heads: stream.random_range(1..4),
+            heads: kv_heads * stream.random_range(1..4),
+            kv_heads,
             d_kv: [1, 3, 8, 20, 64][stream.random_range(0..5)],
             causal: stream.random(),
             bias: stream.random(),
@@ -267,6 +286,7 @@ fn equals_dfdx_softmax_attention_for_one_head() {
         q_offsets: offsets(&[len]),
         kv_offsets: offsets(&[len]),
         num_heads: 1,
+        num_kv_heads: 1,
         causal: false,
         scale: 1.0,
         dropout: None,
@@ -293,7 +313,7 @@ fn equals_dfdx_softmax_attention_for_one_head() {
 
 #[test]
 fn a_sequence_does_not_depend_on_its_batch() {
-    let batch = &small_cases()[1];
+    let batch = &small_cases()[3];
     let inputs = batch.inputs();
     let (batched, _) = testing::run(&inputs, |g, v| batch.op(g, v, None));
     let alone = case(&[19], &[19], false, true, 1.0);
@@ -309,11 +329,61 @@ fn a_sequence_does_not_depend_on_its_batch() {
 
 #[test]
 fn a_frozen_bias_table_gets_no_gradient_and_leaves_the_others_as_they_are() {
-    let case = &small_cases()[1];
+    let case = &small_cases()[3];
     let mut inputs = case.inputs();
     let (_, tuned) = testing::run(&inputs, |g, v| case.op(g, v, None));
     inputs[3] = Var::constant(inputs[3].tensor().clone());
     let (_, frozen) = testing::run(&inputs, |g, v| case.op(g, v, None));
     assert_eq!(tuned[..3], frozen[..3]);
     assert!(frozen[3].is_empty());
+}
+
+#[test]
+fn parts_put_together_are_the_attention_to_all_keys() {
+    let (heads, kv_heads, d) = (4, 2, 5);
+    let [q, k, v] = [
+        leaf((9, heads * d), 1),
+        leaf((12, kv_heads * d), 2),
+        leaf((12, kv_heads * d), 3),
+    ];
+    let host = Host::new();
+    let layout = |q: &[usize], k: &[usize], causal| Layout {
+        q_offsets: offsets(q),
+        kv_offsets: offsets(k),
+        num_heads: heads,
+        num_kv_heads: kv_heads,
+        causal,
+        scale: 0.4,
+        dropout: None,
+    };
+    let rows = |x: &Var<Host>, first: usize, count: usize| {
+        let width = x.shape().1;
+        let values = x.slice()[first * width..][..count * width].to_vec();
+        testing::leaf_of(values, (count, width))
+    };
+    // Of 12 keys, the queries see the first 3 in one place, none in a second, the rest in a third.
+    let whole = attention(
+        &mut Graph::inference(&host),
+        &q,
+        &k,
+        &v,
+        None,
+        &layout(&[9], &[12], true),
+    );
+    let part = |first, count, causal| {
+        let (k, v) = (rows(&k, first, count), rows(&v, first, count));
+        attention_part(&host, &q, &k, &v, &layout(&[9], &[count], causal))
+    };
+    let parts = vec![part(0, 3, false), part(0, 0, false), part(3, 9, true)];
+    let merged = merge_parts(&host, parts, q.shape(), heads);
+    let expected: Vec<f64> = whole.slice().iter().map(|&y| f64::from(y)).collect();
+    assert_close("merged", merged.slice(), &expected, 1e-5);
+
+    let nothing = merge_parts(
+        &host,
+        vec![part(0, 0, false), part(0, 0, false)],
+        q.shape(),
+        heads,
+    );
+    assert!(nothing.slice().iter().all(|&y| y == 0.0));
 }

@@ -1,5 +1,6 @@
 //! Activations between the two projections and their gradients, on blocks of values.
 
+use super::Activation;
 use crate::ops::math::sigmoid;
 use crate::ops::parallel::vectorized;
 
@@ -19,17 +20,62 @@ fn gelu_derivative(x: f32, share: f32) -> f32 {
     share + x * share * (1.0 - share) * SLOPE * (1.0 + 3.0 * CUBIC * x * x)
 }
 
+/// `act(gate) * up`, in place of `gate`.
+///
+/// # Panics
+/// If the activation has no gate.
+pub(super) fn gated(activation: Activation, gate: &mut [f32], up: &[f32]) {
+    match activation {
+        Activation::GatedGelu => gated_gelu(gate, up),
+        Activation::GatedSilu => gated_silu(gate, up),
+        Activation::Relu => unreachable!("a gated activation"),
+    }
+}
+
+/// From the gradient `dh` of `h = act(gate) * up`: `h` in its place, and the gradients of `gate` and
+/// `up` in theirs.
+///
+/// # Panics
+/// If the activation has no gate.
+pub(super) fn gated_backward(
+    activation: Activation,
+    dh: &mut [f32],
+    gate: &mut [f32],
+    up: &mut [f32],
+) {
+    match activation {
+        Activation::GatedGelu => gated_gelu_backward(dh, gate, up),
+        Activation::GatedSilu => gated_silu_backward(dh, gate, up),
+        Activation::Relu => unreachable!("a gated activation"),
+    }
+}
+
 vectorized! {
-    /// `gelu(gate) * up`, in place of `gate`.
-    pub(super) fn gated_gelu(gate: &mut [f32], up: &[f32]) {
+    fn gated_silu(gate: &mut [f32], up: &[f32]) {
+        for (gate, up) in gate.iter_mut().zip(up) {
+            *gate = *gate * sigmoid(*gate) * up;
+        }
+    }
+
+    fn gated_silu_backward(dh: &mut [f32], gate: &mut [f32], up: &mut [f32]) {
+        for ((dh, gate), up) in dh.iter_mut().zip(gate).zip(up) {
+            let share = sigmoid(*gate);
+            let silu = *gate * share;
+            let dgate = *dh * *up * (share + silu * (1.0 - share));
+            let h = silu * *up;
+            *up = *dh * silu;
+            *gate = dgate;
+            *dh = h;
+        }
+    }
+
+    fn gated_gelu(gate: &mut [f32], up: &[f32]) {
         for (gate, up) in gate.iter_mut().zip(up) {
             *gate = *gate * gelu_share(*gate) * up;
         }
     }
 
-    /// From the gradient `dh` of `h = gelu(gate) * up`: `h` in its place, and the gradients of
-    /// `gate` and `up` in theirs.
-    pub(super) fn gated_gelu_backward(dh: &mut [f32], gate: &mut [f32], up: &mut [f32]) {
+    fn gated_gelu_backward(dh: &mut [f32], gate: &mut [f32], up: &mut [f32]) {
         for ((dh, gate), up) in dh.iter_mut().zip(gate).zip(up) {
             let share = gelu_share(*gate);
             let gelu = *gate * share;

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use half::bf16;
 use rayon::prelude::*;
 
-use super::activation::{gated_gelu, gated_gelu_backward, relu, relu_backward};
+use super::activation::{gated, gated_backward, relu, relu_backward};
 use super::{Kernels, Problem, Tensors, WeightGradients};
 use crate::backend::{Host, HostTensor};
 use crate::gemm::{Factor, Matrix, Packed, Part, Precision, Right, matmul, matmul_part};
@@ -152,7 +152,7 @@ fn forward_block<E: Kept>(
                     if keep {
                         append(&mut saved.gate, gate);
                     }
-                    gated_gelu(gate, up);
+                    gated(shared.problem.activation, gate, up);
                     gate
                 }
                 None => {
@@ -325,7 +325,7 @@ fn backward_block<E: Kept>(
             if let Some(factor) = factors.gate {
                 let gate = sized(&mut scratch.gate, rows * columns);
                 E::widen(&saved.gate[at], gate);
-                gated_gelu_backward(dh, gate, up);
+                gated_backward(problem.activation, dh, gate, up);
                 if let Some(collected) = &mut collected {
                     scatter(collected.dgate, gate, first, columns, hidden);
                 }

@@ -14,16 +14,29 @@ use crate::graph::{Graph, Var};
 
 pub use cpu::HostSaved;
 
+/// What lies between the projections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `relu(n upᵀ)`, without a gate: T5 v1.0.
+    Relu,
+    /// `gelu(n gateᵀ) * (n upᵀ)` with GELU's tanh approximation: T5 v1.1.
+    GatedGelu,
+    /// `silu(n gateᵀ) * (n upᵀ)`, called SwiGLU: Llama.
+    GatedSilu,
+}
+
 /// The weights of [`feed_forward`].
 pub struct Weights<D: Device> {
     /// Scale of the normalisation, `(1, D)`.
     pub norm: Var<D>,
-    /// `wi_0`, `(F, D)`: gated GELU; without it, ReLU.
+    /// `wi_0` of T5, `gate_proj` of Llama, `(F, D)`: of gated activations only.
     pub gate: Option<Var<D>>,
-    /// `wi_1`, or `wi` of a ReLU layer: `(F, D)`.
+    /// `wi_1`, or `wi` of a ReLU layer, or `up_proj`: `(F, D)`.
     pub up: Var<D>,
-    /// `wo`, `(D, F)`.
+    /// `wo`, `down_proj`: `(D, F)`.
     pub down: Var<D>,
+    /// What is computed between the projections.
+    pub activation: Activation,
 }
 
 /// What the kernels of [`feed_forward`] need to know.
@@ -35,6 +48,8 @@ pub struct Problem {
     pub width: usize,
     /// Columns between the projections (F).
     pub hidden: usize,
+    /// What is computed between the projections.
+    pub activation: Activation,
     /// Added to the mean square in the normalisation.
     pub eps: f32,
     /// Dropout of the activations.
@@ -91,13 +106,13 @@ pub trait Kernels: Device {
     ) -> Self::Buffer;
 }
 
-/// `x + dropout(dropout(act(n)) downᵀ)` with `n = rms_norm(x)`, where `act(n)` is
-/// `gelu(n gateᵀ) * (n upᵀ)`, or `relu(n upᵀ)` without a gate (T5 v1.1 and v1.0).
+/// `x + dropout(dropout(act(n)) downᵀ)` with `n = rms_norm(x)` and an [`Activation`] as `act`.
 ///
 /// The weights are tuned all or none.
 ///
 /// # Panics
-/// If the shapes do not fit, or some weights are tuned and others not.
+/// If the shapes do not fit, some weights are tuned and others not, or the activation wants a gate
+/// and there is none or the other way round.
 pub fn feed_forward<B: Backend>(
     graph: &mut Graph<B>,
     x: &Var<B>,
@@ -117,6 +132,11 @@ pub fn feed_forward<B: Backend>(
         all.iter().all(|weight| weight.requires_grad() == tuned),
         "feed_forward: weights tuned all or none"
     );
+    assert_eq!(
+        weights.gate.is_some(),
+        weights.activation != Activation::Relu,
+        "feed_forward: a gate for gated activations"
+    );
     if let Some(gate) = &weights.gate {
         assert_eq!(gate.shape(), (hidden, width), "feed_forward: gate");
     }
@@ -125,6 +145,7 @@ pub fn feed_forward<B: Backend>(
         tokens,
         width,
         hidden,
+        activation: weights.activation,
         eps,
         hidden_dropout: some(hidden_dropout),
         output_dropout: some(output_dropout),

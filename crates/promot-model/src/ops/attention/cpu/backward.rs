@@ -26,6 +26,7 @@ pub(super) fn backward(
 ) {
     let Sequence { q_len, k_len, .. } = head.sequence;
     let (width, column, precision) = (head.width(), head.column(), head.precision);
+    let (key_width, shared) = (head.key_width(), head.shares_keys_of_earlier());
     let scale = head.problem.layout.scale;
     let inputs = &saved.inputs;
     let (q, dy) = (head.queries(inputs.q), head.queries(saved.dy));
@@ -85,13 +86,19 @@ pub(super) fn backward(
             strip,
         );
 
-        let at = first * width + column;
+        let at = first * key_width + head.key_column();
         let probabilities = Matrix::strided(scores, count, q_len, stride);
         let probabilities = left.pack_a(probabilities, precision);
-        matmul_packed(&mut out.dv[at..], width, probabilities, dy_terms, false);
+        matmul_packed(
+            &mut out.dv[at..],
+            key_width,
+            probabilities,
+            dy_terms,
+            shared,
+        );
         let gradients = Matrix::strided(gradients, count, q_len, stride);
         let by_key = left.pack_a(gradients, precision);
-        matmul_packed(&mut out.dk[at..], width, by_key, q_terms, false);
+        matmul_packed(&mut out.dk[at..], key_width, by_key, q_terms, shared);
         let (by_query, k) = (
             left.pack_a(gradients.t(), precision),
             keys.pack_b(k, precision),
@@ -99,8 +106,10 @@ pub(super) fn backward(
         matmul_packed(&mut out.dq[column..], width, by_query, k, first > 0);
     }
     if scale != 1.0 {
-        multiply(out.dq, head, scale);
-        multiply(out.dk, head, scale);
+        multiply(out.dq, head.width(), column, head.d(), scale);
+        if head.is_last_of_group() {
+            multiply(out.dk, key_width, head.key_column(), head.d(), scale);
+        }
     }
     if !out.table.is_empty() {
         distances.add_to_table(by_distance, head, out.table);
@@ -158,7 +167,7 @@ vectorized! {
         let rows = scores.chunks_exact_mut(stride).zip(gradients.chunks_exact_mut(stride));
         for (j, (scores, gradients)) in (strip.first..).zip(rows) {
             head.prefetch_next(&[inputs.q, saved.dy, saved.y], sequence.q_first + j);
-            head.prefetch_next(&[inputs.k, inputs.v], sequence.k_first + j);
+            head.prefetch_next_keys(&[inputs.k, inputs.v], sequence.k_first + j);
             for (factor, mask) in factors.iter_mut().zip(strip.masks) {
                 *factor = mask.factor(j as u32);
             }
@@ -184,10 +193,10 @@ vectorized! {
         }
     }
 
-    /// The head's columns of all rows times `scale`.
-    fn multiply(x: &mut [f32], head: Head<'_>, scale: f32) {
-        for row in x.chunks_exact_mut(head.width()) {
-            row[head.column()..][..head.d()].iter_mut().for_each(|x| *x *= scale);
+    /// `columns` columns of all rows, from `first` on, times `scale`.
+    fn multiply(x: &mut [f32], width: usize, first: usize, columns: usize, scale: f32) {
+        for row in x.chunks_exact_mut(width) {
+            row[first..][..columns].iter_mut().for_each(|x| *x *= scale);
         }
     }
 }

@@ -66,7 +66,7 @@ vectorized! {
             (*top, *sum) = softmax_row(row, &biases[at..][..stride], scale, visible);
             head.drop_query(row, i);
             head.prefetch_next(&[inputs.q], sequence.q_first + i);
-            head.prefetch_next(&[inputs.k, inputs.v], sequence.k_first + i);
+            head.prefetch_next_keys(&[inputs.k, inputs.v], sequence.k_first + i);
         }
     }
 

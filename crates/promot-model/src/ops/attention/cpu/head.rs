@@ -106,6 +106,31 @@ impl<'a> Head<'a> {
         self.head * self.d()
     }
 
+    /// Query heads that share a head of keys and values.
+    fn group(&self) -> usize {
+        self.heads() / self.problem.layout.num_kv_heads
+    }
+
+    /// Whether an earlier head has used the same keys and values: gradients are added to its own.
+    pub(super) fn shares_keys_of_earlier(&self) -> bool {
+        !self.head.is_multiple_of(self.group())
+    }
+
+    /// Whether no later head uses the same keys and values.
+    pub(super) fn is_last_of_group(&self) -> bool {
+        (self.head + 1).is_multiple_of(self.group())
+    }
+
+    /// Columns of all heads of keys.
+    pub(super) fn key_width(&self) -> usize {
+        self.problem.layout.num_kv_heads * self.d()
+    }
+
+    /// The first column of the head's keys.
+    pub(super) fn key_column(&self) -> usize {
+        self.head / self.group() * self.d()
+    }
+
     /// This head's columns of the sequence's queries, or of something of their shape.
     pub(super) fn queries<'x>(&self, x: &'x [f32]) -> Matrix<'x> {
         let Sequence { q_first, q_len, .. } = self.sequence;
@@ -120,12 +145,8 @@ impl<'a> Head<'a> {
     /// This head's columns of the sequence's keys, or of something of their shape.
     pub(super) fn keys<'x>(&self, x: &'x [f32]) -> Matrix<'x> {
         let Sequence { k_first, k_len, .. } = self.sequence;
-        Matrix::strided(
-            self.starting_at_row(x, k_first),
-            k_len,
-            self.d(),
-            self.width(),
-        )
+        let first = k_first * self.key_width() + self.key_column();
+        Matrix::strided(&x[first..], k_len, self.d(), self.key_width())
     }
 
     /// `x` from the head's first column of row `row` on.
@@ -144,6 +165,19 @@ impl<'a> Head<'a> {
     #[inline(always)]
     pub(super) fn row_mut<'x>(&self, x: &'x mut [f32], row: usize) -> &'x mut [f32] {
         let first = row * self.width() + self.column();
+        &mut x[first..][..self.d()]
+    }
+
+    /// The columns of row `row` of keys, or of something of their shape.
+    #[inline(always)]
+    pub(super) fn key_row<'x>(&self, x: &'x [f32], row: usize) -> &'x [f32] {
+        &x[row * self.key_width() + self.key_column()..][..self.d()]
+    }
+
+    /// The same of memory that is written.
+    #[inline(always)]
+    pub(super) fn key_row_mut<'x>(&self, x: &'x mut [f32], row: usize) -> &'x mut [f32] {
+        let first = row * self.key_width() + self.key_column();
         &mut x[first..][..self.d()]
     }
 
@@ -171,17 +205,31 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Asks for the next head's columns of row `row` of `tensors`, if there is such a head.
+    /// Asks for the next head's columns of row `row` of queries, if there is such a head.
     ///
     /// A head's columns are too short a stretch of memory for the processor to see them coming; with
     /// this they arrive while the present head is computed.
     #[inline(always)]
-    pub(super) fn prefetch_next(&self, tensors: &[&[f32]], row: usize) {
-        let first = row * self.width() + self.column() + self.d();
+    pub(super) fn prefetch_next(&self, queries: &[&[f32]], row: usize) {
         if self.head + 1 < self.heads() {
-            for x in tensors {
-                prefetch(x.get(first..first + self.d()).unwrap_or_default());
-            }
+            let first = row * self.width() + self.column() + self.d();
+            self.prefetch(queries, first);
+        }
+    }
+
+    /// The same of row `row` of keys or values, if the next head has others.
+    #[inline(always)]
+    pub(super) fn prefetch_next_keys(&self, keys: &[&[f32]], row: usize) {
+        if self.head + 1 < self.heads() && self.is_last_of_group() {
+            let first = row * self.key_width() + self.key_column() + self.d();
+            self.prefetch(keys, first);
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, tensors: &[&[f32]], first: usize) {
+        for x in tensors {
+            prefetch(x.get(first..first + self.d()).unwrap_or_default());
         }
     }
 }

@@ -6,6 +6,7 @@ mod distances;
 mod forward;
 mod fresh;
 mod head;
+mod merge;
 mod scratch;
 mod short;
 mod softmax;
@@ -70,6 +71,10 @@ impl Kernels for Host {
         (y.finish(), log_sum_exp)
     }
 
+    fn merge_attention(&self, parts: &[(&[f32], &[f32])], d_kv: usize) -> Vec<f32> {
+        merge::merge(parts, d_kv)
+    }
+
     fn attention_backward(
         &self,
         dy: &[f32],
@@ -81,6 +86,7 @@ impl Kernels for Host {
     ) -> InputGradients<Vec<f32>> {
         let heads = problem.layout.num_heads;
         let width = heads * problem.d_kv;
+        let key_width = problem.layout.num_kv_heads * problem.d_kv;
         let [mut dq, mut dk, mut dv] =
             [inputs.q, inputs.k, inputs.v].map(|input| Fresh::new(input.len()));
         let distances = Distances::new(inputs.bias, problem, Along::Queries);
@@ -98,7 +104,7 @@ impl Kernels for Host {
         let mut tables = vec![0.0; table_len.unwrap_or(0) * Sequence::all(problem).count()];
 
         let q_lens = || Sequence::all(problem).map(|sequence| sequence.q_len * width);
-        let k_lens = || Sequence::all(problem).map(|sequence| sequence.k_len * width);
+        let k_lens = || Sequence::all(problem).map(|sequence| sequence.k_len * key_width);
         let table_lens = Sequence::all(problem).map(|_| table_len.unwrap_or(0));
         let outputs = (dq
             .parts(q_lens())

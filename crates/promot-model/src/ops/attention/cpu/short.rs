@@ -37,7 +37,7 @@ vectorized! {
             for (h, head) in heads.iter().enumerate() {
                 for i in 0..q_len {
                     let q = head.row(inputs.q, sequence.q_first + i);
-                    let row = |j| head.row(inputs.k, sequence.k_first + first + j);
+                    let row = |j| head.key_row(inputs.k, sequence.k_first + first + j);
                     let scores = &mut scores[(h * q_len + i) * stride..];
                     dots(&mut scores[block.clone()], |_| q, row);
                 }
@@ -60,7 +60,7 @@ vectorized! {
             for (h, head) in heads.iter().enumerate() {
                 for i in 0..q_len {
                     let weights = &scores[(h * q_len + i) * stride..][block.clone()];
-                    let row = |j| head.row(inputs.v, sequence.k_first + first + j);
+                    let row = |j| head.key_row(inputs.v, sequence.k_first + first + j);
                     add_weighted(head.row_mut(y, i), weights, row);
                 }
             }
@@ -108,8 +108,8 @@ fn backward_block(
     let (sequence, inputs) = (head.sequence, &saved.inputs);
     let (scale, biases) = (head.problem.layout.scale, distances.of_head(head.head));
     let count = LANES.min(sequence.k_len - first);
-    let key = |j| head.row(inputs.k, sequence.k_first + first + j);
-    let value = |j| head.row(inputs.v, sequence.k_first + first + j);
+    let key = |j| head.key_row(inputs.k, sequence.k_first + first + j);
+    let value = |j| head.key_row(inputs.v, sequence.k_first + first + j);
     // By query: probabilities as they were used, and gradients of scores.
     let mut probabilities = [[0.0; LANES]; FEW];
     let mut gradients = [[0.0; LANES]; FEW];
@@ -152,11 +152,11 @@ fn backward_block(
         let of_queries = |weights: &[[f32; LANES]; FEW]| weights.map(|weights| weights[j]);
         let row = |i| head.row(saved.dy, sequence.q_first + i);
         let weights = of_queries(&probabilities);
-        let dv = head.row_mut(out.dv, first + j);
+        let dv = head.key_row_mut(out.dv, first + j);
         add_weighted(dv, &weights[..sequence.q_len], row);
         let row = |i| head.row(inputs.q, sequence.q_first + i);
         let weights = of_queries(&gradients);
-        let dk = head.row_mut(out.dk, first + j);
+        let dk = head.key_row_mut(out.dk, first + j);
         add_weighted(dk, &weights[..sequence.q_len], row);
     }
 }

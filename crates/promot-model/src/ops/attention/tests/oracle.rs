@@ -42,7 +42,8 @@ impl Oracle {
                 let bucket = |j| case.buckets().bucket(j as isize - position) * case.heads + head;
                 // The head's columns of a query's and of a key's row.
                 let of_query = (query * case.heads + head) * d;
-                let of_key = |j| ((k_offsets[sequence] + j) * case.heads + head) * d;
+                let kv_head = head / (case.heads / case.kv_heads);
+                let of_key = |j| ((k_offsets[sequence] + j) * case.kv_heads + kv_head) * d;
                 let product = |a: &[f64], b: &[f64]| -> f64 {
                     a[..d].iter().zip(b).map(|(a, b)| a * b).sum()
                 };
