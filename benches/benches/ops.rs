@@ -60,6 +60,7 @@ fn ops(device: &Host) -> Vec<(&'static str, Op)> {
         kv_offsets: offsets,
         num_heads: HEADS,
         num_kv_heads: HEADS,
+        shared_keys: false,
         causal: false,
         scale: 1.0,
         dropout: None,

@@ -395,6 +395,7 @@ impl<B: Backend> Pass<B> {
         Layout {
             q_offsets: q_offsets.clone(),
             kv_offsets: kv_offsets.clone(),
+            shared_keys: false,
             num_heads: self.config().num_attention_heads,
             num_kv_heads: self.config().num_kv_heads(),
             causal,

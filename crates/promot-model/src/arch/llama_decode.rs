@@ -8,13 +8,22 @@ use super::llama::{EMBEDDING, Llama, Pass, positions};
 use crate::backend::Backend;
 use crate::generate::Decoder;
 use crate::graph::{Graph, Var};
-use crate::ops::attention::{attention, attention_part, merge_parts};
+use crate::ops::attention::{Layout, Part, attention_part, merge_parts};
 use crate::ops::embedding::embedding;
 use crate::ops::kv_cache;
+use crate::ops::rope::Angles;
+
+/// Tokens from which on it pays to read a common beginning once.
+const WORTH_SHARING: usize = 32;
+/// Queries that look at shared keys together: enough for packed products, few enough for threads.
+const SHARED_QUERIES: usize = 32;
 
 impl<B: Backend> Llama<B> {
     /// A decoder with one row for each input, which has read all of it but its last token: that is
     /// what the first step is fed.
+    ///
+    /// Worked examples that all inputs begin with are read once. That sums in another order, so
+    /// logits differ from those of a row alone in their last bits.
     ///
     /// # Panics
     /// If an input has no token.
@@ -24,64 +33,125 @@ impl<B: Backend> Llama<B> {
         prompts: &[Var<B>],
         prompt_of: &[Option<usize>],
     ) -> LlamaDecoder<'_, B> {
-        let read = inputs.rows().map(|row| {
-            let (_, read) = row.split_last().expect("at least one token");
-            read
-        });
-        let read = Ragged::from_rows(read);
-        let (layers, context_offsets) = self.read(&read, prompts, prompt_of);
+        let read: Vec<&[u32]> = inputs
+            .rows()
+            .map(|row| row.split_last().expect("at least one token").1)
+            .collect();
+        let common = common_beginning(&read, prompt_of);
+        let (shared, shared_len) = if common < WORTH_SHARING {
+            (None, 0)
+        } else {
+            let beginning = Ragged::from_rows([&read[0][..common]]);
+            let (layers, offsets) = self.read(&beginning, prompts, &prompt_of[..1], None);
+            (Some(layers), offsets[1])
+        };
+        let (rest, prompt_of) = match &shared {
+            Some(_) => (
+                Ragged::from_rows(read.iter().map(|row| &row[common..])),
+                vec![None; read.len()],
+            ),
+            None => (Ragged::from_rows(read), prompt_of.to_vec()),
+        };
+        let before = shared.as_deref().map(|layers| (layers, shared_len));
+        let (context, context_offsets) = self.read(&rest, prompts, &prompt_of, before);
+        let mut shared = shared.into_iter().flatten();
         LlamaDecoder {
             model: self,
+            shared_len,
             context_offsets,
             source_of: (0..inputs.len()).collect(),
             continued: (0..inputs.len()).collect(),
-            layers,
+            layers: context
+                .into_iter()
+                .map(|context| LayerCache {
+                    shared: shared.next(),
+                    context,
+                    own: None,
+                })
+                .collect(),
             steps: 0,
         }
     }
 
     /// Keys and values of all layers for `inputs` after their soft prompts, and where each sequence
-    /// starts.
+    /// starts. `before` are those of what all sequences begin with, and how many tokens that is.
     fn read(
         &self,
         inputs: &Ragged,
         prompts: &[Var<B>],
         prompt_of: &[Option<usize>],
-    ) -> (Vec<LayerCache<B>>, Arc<[usize]>) {
+        before: Option<(&[KeysValues<B>], usize)>,
+    ) -> (Vec<KeysValues<B>>, Arc<[usize]>) {
         let mut graph = Graph::inference(&self.device);
         let pass = self.inference();
         let table = pass.weight(EMBEDDING);
         let (mut x, offsets) = embedding(&mut graph, &table, prompts, inputs, prompt_of);
-        let angles = pass.angles(&self.device, positions(&offsets));
+        let first = before.map_or(0, |(_, len)| len);
+        let positions: Vec<usize> = positions(&offsets).map(|p| first + p).collect();
+        let angles = pass.angles(&self.device, positions.into_iter());
         let layout = pass.layout(&offsets, &offsets, true, None);
         let last = self.config().num_hidden_layers - 1;
         let layers = (0..=last).map(|layer| {
             let [q, k, v] = pass.queries_keys_values(&mut graph, layer, &x, &angles);
             // What the last layer says of tokens that are followed by others is of no use.
             if layer < last {
-                let attended = attention(&mut graph, &q, &k, &v, None, &layout);
+                let own = attention_part(&self.device, &q, &k, &v, &layout);
+                let shared = before.map(|(layers, _)| self.shared_part(&pass, &q, &layers[layer]));
+                let parts = shared.into_iter().chain([own]).collect();
+                let heads = self.config().num_attention_heads;
+                let attended = merge_parts(&self.device, parts, q.shape(), heads);
                 x = pass.rest_of_block(&mut graph, layer, &x, &attended, [None; 2]);
             }
-            LayerCache {
-                context: [k, v],
-                own: None,
-            }
+            [k, v]
         });
         (layers.collect(), offsets.clone())
     }
+
+    /// What queries find at keys that all of them see.
+    fn shared_part(&self, pass: &Pass<B>, q: &Var<B>, [k, v]: &KeysValues<B>) -> Part<B> {
+        let (queries, keys) = (q.shape().0, k.shape().0);
+        let firsts = (0..queries).step_by(SHARED_QUERIES);
+        let q_offsets = firsts.chain([queries]).collect();
+        let kv_offsets = [0, keys].into();
+        let layout = Layout {
+            shared_keys: true,
+            ..pass.layout(&q_offsets, &kv_offsets, false, None)
+        };
+        attention_part(&self.device, q, k, v, &layout)
+    }
 }
 
-/// One layer's keys and values.
+/// How many tokens all rows begin with, if they have the same soft prompt before them.
+fn common_beginning(rows: &[&[u32]], prompt_of: &[Option<usize>]) -> usize {
+    let [first, others @ ..] = rows else {
+        return 0;
+    };
+    if others.is_empty() || prompt_of.iter().any(|prompt| *prompt != prompt_of[0]) {
+        return 0;
+    }
+    let common = |a: &[u32], b: &[u32]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let of_others = others.iter().map(|row| common(first, row));
+    of_others.min().unwrap_or(0)
+}
+
+/// One layer's keys and values, `(T, G * d_head)` each.
+type KeysValues<B> = [Var<B>; 2];
+
+/// What one layer remembers.
 struct LayerCache<B: Backend> {
-    /// Of what was read, `(T', G * d_head)`: computed once, shared by all beams of a source.
-    context: [Var<B>; 2],
-    /// Of the rows' own tokens, `(rows * steps, G * d_head)`; none before the first.
-    own: Option<[Var<B>; 2]>,
+    /// Of what all sources begin with.
+    shared: Option<KeysValues<B>>,
+    /// Of what each source goes on with: computed once, shared by all its beams.
+    context: KeysValues<B>,
+    /// Of the rows' own tokens, row after row; none before the first.
+    own: Option<KeysValues<B>>,
 }
 
 /// Decodes one token a row and step.
 pub struct LlamaDecoder<'m, B: Backend> {
     model: &'m Llama<B>,
+    /// Tokens that all sources begin with, soft prompt rows counted.
+    shared_len: usize,
     /// Where each source's tokens start in the context.
     context_offsets: Arc<[usize]>,
     /// Which source each row answers; rows of one source stand next to each other.
@@ -112,7 +182,7 @@ impl<B: Backend> LlamaDecoder<'_, B> {
             |&source: &usize| self.context_offsets[source + 1] - self.context_offsets[source];
         self.source_of
             .iter()
-            .map(|source| read(source) + self.steps)
+            .map(|source| self.shared_len + read(source) + self.steps)
             .collect()
     }
 
@@ -139,15 +209,18 @@ impl<B: Backend> LlamaDecoder<'_, B> {
         let [k, v] = cache.own.insert(own);
         let layout = pass.layout(&step.row_offsets, &step.own_offsets, true, None);
         let own = attention_part(device, &q, k, v, &layout);
+        let shared = cache.shared.as_ref();
+        let shared = shared.map(|shared| self.model.shared_part(pass, &q, shared));
         let heads = self.model.config().num_attention_heads;
-        let attended = merge_parts(device, vec![context, own], q.shape(), heads);
+        let parts = shared.into_iter().chain([context, own]).collect();
+        let attended = merge_parts(device, parts, q.shape(), heads);
         pass.rest_of_block(graph, layer, x, &attended, [None; 2])
     }
 }
 
 /// What all layers of a step have in common.
 struct Step<B: Backend> {
-    angles: crate::ops::rope::Angles<B>,
+    angles: Angles<B>,
     /// Rows by source.
     source_offsets: Arc<[usize]>,
     /// One row after another.

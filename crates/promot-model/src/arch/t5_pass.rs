@@ -272,6 +272,7 @@ impl<B: Backend> Pass<B> {
         Layout {
             q_offsets: q_offsets.clone(),
             kv_offsets: kv_offsets.clone(),
+            shared_keys: false,
             num_heads: self.config().num_heads,
             num_kv_heads: self.config().num_heads,
             causal,

@@ -58,8 +58,8 @@ pub(crate) fn serialize_f32_with_note(
     tensors: &NamedTensors,
     note: &str,
 ) -> Result<Vec<u8>, CheckpointError> {
-    serialize(tensors, Dtype::F32, note, |value| {
-        value.to_le_bytes().to_vec()
+    serialize(tensors, Dtype::F32, note, |values| {
+        values.iter().flat_map(|v| v.to_le_bytes()).collect()
     })
 }
 
@@ -82,8 +82,9 @@ const NOTE_PREFIX: &str = "pt;";
 
 /// Writes tensors as bf16, rounded to nearest even.
 pub(super) fn serialize_bf16(tensors: &NamedTensors) -> Result<Vec<u8>, CheckpointError> {
-    serialize(tensors, Dtype::BF16, "", |value| {
-        bf16::from_f32(value).to_le_bytes().to_vec()
+    serialize(tensors, Dtype::BF16, "", |values| {
+        let narrow = |v: &f32| bf16::from_f32(*v).to_le_bytes();
+        values.iter().flat_map(narrow).collect()
     })
 }
 
@@ -91,19 +92,13 @@ fn serialize(
     tensors: &NamedTensors,
     dtype: Dtype,
     note: &str,
-    encode: impl Fn(f32) -> Vec<u8>,
+    encode: impl Fn(&[f32]) -> Vec<u8>,
 ) -> Result<Vec<u8>, CheckpointError> {
     let failed =
         |error: safetensors::SafeTensorError| CheckpointError::Safetensors(error.to_string());
     let data: Vec<(&String, &[usize], Vec<u8>)> = tensors
         .iter()
-        .map(|(name, (values, dims))| {
-            (
-                name,
-                dims.as_slice(),
-                values.iter().flat_map(|&value| encode(value)).collect(),
-            )
-        })
+        .map(|(name, (values, dims))| (name, dims.as_slice(), encode(values)))
         .collect();
     let views = data
         .iter()

@@ -20,8 +20,10 @@ use crate::graph::{Graph, Var};
 pub struct Layout {
     /// Where each sequence's queries start, and the end of the last one: `[B + 1]`.
     pub q_offsets: Arc<[usize]>,
-    /// The same for keys and values.
+    /// The same for keys and values; `[0, Tk]` if they are shared.
     pub kv_offsets: Arc<[usize]>,
+    /// Whether all sequences see the same keys and values. There is no backward pass of that.
+    pub shared_keys: bool,
     /// Heads (H); queries have `H * d_kv` columns.
     pub num_heads: usize,
     /// Heads of keys and values (G), which have `G * d_kv` columns: as many as `num_heads`, or fewer
@@ -63,7 +65,11 @@ impl Problem {
         assert_eq!(k.1, kv_heads * d_kv, "attention: columns of keys");
         assert_eq!(heads % kv_heads, 0, "attention: heads divide into groups");
         let (q_offsets, kv_offsets) = (&layout.q_offsets, &layout.kv_offsets);
-        assert_eq!(q_offsets.len(), kv_offsets.len(), "attention: sequences");
+        if layout.shared_keys {
+            assert_eq!(kv_offsets.len(), 2, "attention: shared keys");
+        } else {
+            assert_eq!(q_offsets.len(), kv_offsets.len(), "attention: sequences");
+        }
         assert_eq!(
             q_offsets.last(),
             Some(&q_tokens),
@@ -159,6 +165,10 @@ pub fn attention<B: Backend>(
     let mut sources = vec![q, k, v];
     sources.extend(bias.map(|bias| &bias.table));
     let backward = graph.records(&sources).then(|| {
+        assert!(
+            !layout.shared_keys,
+            "attention: shared keys have no gradient"
+        );
         let slots = [q.slot(), k.slot(), v.slot()];
         let bias_slot = bias.and_then(|bias| bias.table.slot());
         let tensors = [q, k, v].map(|var| var.tensor().clone());

@@ -83,6 +83,7 @@ impl Case {
         Layout {
             q_offsets: offsets(&self.q),
             kv_offsets: offsets(&self.k),
+            shared_keys: false,
             num_heads: self.heads,
             num_kv_heads: self.kv_heads,
             causal: self.causal,
@@ -285,6 +286,7 @@ fn equals_dfdx_softmax_attention_for_one_head() {
     let layout = Layout {
         q_offsets: offsets(&[len]),
         kv_offsets: offsets(&[len]),
+        shared_keys: false,
         num_heads: 1,
         num_kv_heads: 1,
         causal: false,
@@ -350,6 +352,7 @@ fn parts_put_together_are_the_attention_to_all_keys() {
     let layout = |q: &[usize], k: &[usize], causal| Layout {
         q_offsets: offsets(q),
         kv_offsets: offsets(k),
+        shared_keys: false,
         num_heads: heads,
         num_kv_heads: kv_heads,
         causal,
@@ -386,4 +389,34 @@ fn parts_put_together_are_the_attention_to_all_keys() {
         heads,
     );
     assert!(nothing.slice().iter().all(|&y| y == 0.0));
+}
+
+#[test]
+fn sequences_that_share_keys_see_what_each_would_see_alone() {
+    let (heads, d) = (2, 16);
+    let lengths = [3, 0, 40, 1, 7];
+    let [q, k, v] = [
+        leaf((51, heads * d), 1),
+        leaf((90, heads * d), 2),
+        leaf((90, heads * d), 3),
+    ];
+    let layout = |q: &[usize], shared_keys| Layout {
+        q_offsets: offsets(q),
+        kv_offsets: offsets(&[90]),
+        shared_keys,
+        num_heads: heads,
+        num_kv_heads: heads,
+        causal: false,
+        scale: 0.3,
+        dropout: None,
+    };
+    let run = |layout: &Layout| {
+        let mut graph = Graph::inference(&Host::new());
+        attention(&mut graph, &q, &k, &v, None, layout)
+    };
+    let shared = run(&layout(&lengths, true));
+    // One sequence of all queries: without a mask, which queries are together does not matter.
+    let whole = run(&layout(&[51], false));
+    let expected: Vec<f64> = whole.slice().iter().map(|&y| f64::from(y)).collect();
+    assert_close("shared", shared.slice(), &expected, 1e-5);
 }

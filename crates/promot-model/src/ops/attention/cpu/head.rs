@@ -17,10 +17,10 @@ pub(super) struct Sequence {
 impl Sequence {
     pub(super) fn all(problem: &Problem) -> impl Iterator<Item = Self> + '_ {
         let layout = &problem.layout;
-        let pairs = layout
-            .q_offsets
-            .windows(2)
-            .zip(layout.kv_offsets.windows(2));
+        let pairs = layout.q_offsets.windows(2).enumerate().map(|(i, q)| {
+            let i = if layout.shared_keys { 0 } else { i };
+            (q, &layout.kv_offsets[i..i + 2])
+        });
         pairs.map(|(q, k)| Self {
             q_first: q[0],
             q_len: q[1] - q[0],
