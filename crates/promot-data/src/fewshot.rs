@@ -32,6 +32,7 @@ pub struct FewShot<'a> {
     pool: &'a [Record],
     shots: usize,
     seed: Seed,
+    once: bool,
 }
 
 /// Too few training rows to draw worked examples from.
@@ -67,18 +68,29 @@ impl<'a> FewShot<'a> {
             pool,
             shots,
             seed,
+            once: false,
         })
     }
 
-    /// The prompt for `record`. Its worked examples depend on the seed, the row and `draw` only;
-    /// training draws others in every epoch.
+    /// The same with one draw of worked examples for all rows, instead of one for each: a model that
+    /// reads a common beginning once has less to read, and scores depend more on that draw.
+    pub fn drawn_once(self) -> Self {
+        Self { once: true, ..self }
+    }
+
+    /// The prompt for `record`. Its worked examples depend on the seed, `draw` and, unless they are
+    /// [drawn once](FewShot::drawn_once), the row; training draws others in every epoch.
     ///
     /// # Errors
     /// If a row lacks a field or holds something else in it.
     pub fn example(&self, record: &Record, draw: u64) -> Result<Example, RowError> {
         let own = self.render(record)?;
         let mut input = String::new();
-        let key = Digest::of(own.input.as_bytes()).to_string();
+        let key = if self.once {
+            "all rows".to_owned()
+        } else {
+            Digest::of(own.input.as_bytes()).to_string()
+        };
         let mut stream = self.seed.indexed_stream(self.task.name(), &key, draw);
         // A partial shuffle: rows in random order, each at most once.
         let mut order: Vec<usize> = (0..self.pool.len()).collect();
@@ -113,6 +125,8 @@ impl<'a> FewShot<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::mini;
     use crate::split::Split;
@@ -133,5 +147,26 @@ mod tests {
             assert_ne!(example.input, few.example(record, 1).unwrap().input);
         }
         assert!(FewShot::new(task, &pool[..4], 4, Seed::new(0)).is_err());
+    }
+
+    #[test]
+    fn examples_that_are_drawn_once_begin_every_prompt() {
+        let task = find_task("rte").unwrap();
+        let pool = mini::rows("rte", Split::Train, 30);
+        let few = FewShot::new(task, &pool, 2, Seed::new(0)).unwrap();
+        let beginnings = |few: FewShot<'_>| {
+            let rows = mini::rows("rte", Split::Validation, 8);
+            let beginnings: HashSet<String> = rows
+                .iter()
+                .map(|row| {
+                    let own = task.render(row).unwrap().input;
+                    let prompt = few.example(row, 0).unwrap().input;
+                    prompt.strip_suffix(&own).unwrap().to_owned()
+                })
+                .collect();
+            beginnings.len()
+        };
+        assert_eq!(beginnings(few), 8);
+        assert_eq!(beginnings(few.drawn_once()), 1);
     }
 }

@@ -10,8 +10,8 @@ mod widths;
 
 pub use compile::compile;
 pub use params::{
-    BaseModel, CurriculumParams, DataParams, DataSource, EvalModel, EvalParams, EvalTask,
-    MixParams, MixPart, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams,
+    BaseModel, CurriculumParams, DataParams, DataSource, DrawShots, EvalModel, EvalParams,
+    EvalTask, MixParams, MixPart, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams,
     PromptTuneParams, StageKind, TrainParams,
 };
 pub use why::{Staleness, staleness};

@@ -277,6 +277,16 @@ pub struct EvalTask {
     pub source: DataSource,
 }
 
+/// How often worked examples are drawn for a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrawShots {
+    /// For each row.
+    EachRow,
+    /// Once for all rows of a task; a decoder-only model then reads them only once.
+    Once,
+}
+
 /// Models measured on tasks.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EvalParams {
@@ -288,6 +298,8 @@ pub struct EvalParams {
     pub tasks: Vec<EvalTask>,
     /// Numbers of worked examples.
     pub shots: Vec<usize>,
+    /// How often they are drawn.
+    pub draw_shots: DrawShots,
     /// At most so many rows of each task.
     pub rows: usize,
     /// Beam width.

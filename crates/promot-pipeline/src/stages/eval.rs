@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::measure::{answers, judge};
 use super::rows::{evaluation_rows, shots_seed, task};
 use super::training::{prompt_of, starting_model};
-use crate::plan::{EvalModel, EvalParams, Stage, StageKind};
+use crate::plan::{DrawShots, EvalModel, EvalParams, Stage, StageKind};
 use crate::report::{Cell, SampleOutput, TableData};
 use crate::run::{Context, LoadedModel, RunError, StageDirectory, make_directory};
 
@@ -162,6 +162,10 @@ fn measure(
     let few = FewShot::new(what.task, &pool, what.shots, seed).map_err(|error| {
         RunError::mismatch(error.to_string(), "give the task more training rows")
     })?;
+    let few = match params.draw_shots {
+        DrawShots::EachRow => few,
+        DrawShots::Once => few.drawn_once(),
+    };
     let examples: Result<Vec<Example>, _> = rows.iter().map(|row| few.example(row, 0)).collect();
     let examples = examples
         .map_err(|error| RunError::mismatch(error.to_string(), "mend the row or leave it out"))?;

@@ -4,7 +4,7 @@ use promot_data::task::{find_task, tasks};
 
 use super::{Reader, Wanted};
 use crate::diagnostic::Diagnostics;
-use crate::plan::params::{DataSource, EvalModel, EvalParams, EvalTask};
+use crate::plan::params::{DataSource, DrawShots, EvalModel, EvalParams, EvalTask};
 use crate::spec::{Fields, Node, Value};
 
 impl Reader<'_> {
@@ -33,6 +33,8 @@ impl Reader<'_> {
             Some(node) => self.shot_counts(node),
             None => vec![1],
         };
+        let draws = [("each_row", DrawShots::EachRow), ("once", DrawShots::Once)];
+        let draw_shots = fields.choice("draw_shots", &draws, DrawShots::EachRow, self.diagnostics);
         let count = |fields: &mut Fields<'_>, d: &mut Diagnostics, key, range, default| {
             fields.count(key, range, default, d) as usize
         };
@@ -56,6 +58,7 @@ impl Reader<'_> {
             targets,
             tasks,
             shots,
+            draw_shots,
             rows,
             beams,
             max_new_tokens,
