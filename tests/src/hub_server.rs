@@ -30,11 +30,15 @@ enum Fault {
     Cut(usize),
     /// As long as promised, and wrong.
     Corrupt,
+    /// All of it, whatever range was asked for.
+    Whole,
 }
 
 struct State {
     /// `models/owner/name` or `datasets/owner/name`.
     repository: String,
+    /// An earlier name, of the same kind.
+    former: Option<String>,
     revisions: Vec<String>,
     files: BTreeMap<String, Vec<u8>>,
     token: Option<String>,
@@ -70,6 +74,7 @@ impl HubServer {
         let address = |listener: &TcpListener| listener.local_addr().expect("an address");
         let state = Arc::new(Mutex::new(State {
             repository: repository.to_owned(),
+            former: None,
             revisions: vec![
                 "main".to_owned(),
                 "refs/convert/parquet".to_owned(),
@@ -127,6 +132,16 @@ impl HubServer {
     /// The next answer with the file's content is wrong.
     pub fn corrupt_once(&self, file: &str) {
         self.fault(file, Fault::Corrupt);
+    }
+
+    /// The next answer with the file's content is all of it, whatever range is asked for.
+    pub fn ignore_range_once(&self, file: &str) {
+        self.fault(file, Fault::Whole);
+    }
+
+    /// The repository had another name before, from which requests are redirected.
+    pub fn rename_from(&self, former: &str) {
+        self.change(|state| state.former = Some(former.to_owned()));
     }
 
     /// All requests so far.
@@ -230,14 +245,14 @@ fn answer(state: &Mutex<State>, of_storage: bool, stream: &TcpStream) -> std::io
         state.requests.push(request.clone());
         (answer, fault)
     };
-    if answer.file.is_some() {
+    if answer.file.is_some() && !matches!(fault, Some(Fault::Whole)) {
         answer = ranged(answer, request.headers.get("range"));
     }
     let length = answer.content.len();
     match fault {
         Some(Fault::Cut(bytes)) => answer.content.truncate(bytes),
         Some(Fault::Corrupt) => answer.content.iter_mut().for_each(|byte| *byte ^= 1),
-        None => {}
+        Some(Fault::Whole) | None => {}
     }
     let mut stream = stream;
     let mut head = format!(
@@ -300,6 +315,12 @@ fn of_hub(state: &State, request: &Request) -> Answer {
             }
             Some(_) => {}
         }
+    }
+    if let Some(former) = &state.former
+        && let Some((before, after)) = request.path.split_once(former.as_str())
+    {
+        let location = format!("{before}{}{after}", state.repository);
+        return Answer::new("307 Temporary Redirect", "renamed").with("Location", location);
     }
     let path = request.path.replace("%2F", "/");
     let api = format!("/api/{}/revision/", state.repository);

@@ -77,19 +77,14 @@ impl Cache {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Notes the names of a commit's files.
-    pub(super) fn set_files(
-        &self,
-        repository: &Repository,
-        commit: &str,
-        files: &[String],
-    ) -> Result<(), HubError> {
+    /// Notes the names of a commit's files, if the cache can be written to: others may have filled
+    /// it for reading only.
+    pub(super) fn set_files(&self, repository: &Repository, commit: &str, files: &[String]) {
         let path = self.listing(repository, commit);
-        if path.exists() {
-            return Ok(());
+        if !path.exists() {
+            let json = serde_json::to_vec(files).expect("plain data serialises");
+            let _ = write(&path, &json);
         }
-        let json = serde_json::to_vec(files).expect("plain data serialises");
-        write(&path, &json)
     }
 
     fn listing(&self, repository: &Repository, commit: &str) -> PathBuf {

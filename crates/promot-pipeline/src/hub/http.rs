@@ -238,7 +238,10 @@ impl Client {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request.body(()).map_err(|error| network(url, error))?;
-        self.agent.run(request).map_err(|error| network(url, error))
+        self.agent.run(request).map_err(|error| match error {
+            ureq::Error::Io(error) => network(url, error),
+            error => network(url, error),
+        })
     }
 }
 

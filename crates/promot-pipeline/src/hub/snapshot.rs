@@ -71,7 +71,7 @@ impl Hub {
             Ok(listing) => {
                 self.cache.set_commit(repository, &listing.commit)?;
                 self.cache
-                    .set_files(repository, &listing.commit, &listing.files)?;
+                    .set_files(repository, &listing.commit, &listing.files);
                 Ok(Snapshot {
                     directory: self.cache.snapshot(repository, &listing.commit),
                     repository: repository.clone(),
@@ -111,7 +111,7 @@ impl Hub {
         }
         let listing = self.client.list(&snapshot.repository, &snapshot.commit)?;
         self.cache
-            .set_files(&snapshot.repository, &snapshot.commit, &listing.files)?;
+            .set_files(&snapshot.repository, &snapshot.commit, &listing.files);
         Ok(listing.files)
     }
 }

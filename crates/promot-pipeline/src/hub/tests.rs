@@ -235,6 +235,31 @@ fn a_connection_that_breaks_is_resumed_where_it_broke() {
 }
 
 #[test]
+fn a_server_that_knows_no_ranges_is_heard_from_the_beginning() {
+    let fixture = Fixture::new(model_files());
+    fixture.server.cut_once("model.safetensors", 150_000);
+    fixture.server.ignore_range_once("model.safetensors");
+    let directory = fixture.fetch(&Hub::new(fixture.settings())).unwrap();
+    let content = fs::read(directory.join("model.safetensors")).unwrap();
+    assert!(content == weights());
+    assert_eq!(fixture.ranges(), [None, Some("bytes=150000-".to_owned())]);
+}
+
+#[test]
+fn a_renamed_repository_is_followed_with_the_token() {
+    let fixture = Fixture::of("models/new/b", model_files());
+    fixture.server.rename_from("models/a/b");
+    fixture.server.require_token("hf_secret");
+    let hub = Hub::new(Settings {
+        token: Some("hf_secret".to_owned()),
+        ..fixture.settings()
+    });
+    let snapshot = hub.resolve(&Repository::model("a/b").unwrap()).unwrap();
+    assert_eq!(snapshot.commit(), COMMIT);
+    assert_eq!(fixture.server.requests().len(), 2);
+}
+
+#[test]
 fn a_stopped_download_keeps_its_part_and_the_next_goes_on() {
     let fixture = Fixture::new(model_files());
     let hub = Hub::new(fixture.settings());
