@@ -1,6 +1,8 @@
 //! What the tests of the whole product share: the program, a directory to run it in, and a look
 //! at what it leaves there.
 
+pub mod hub_server;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
@@ -121,6 +123,21 @@ impl Workplace {
     pub fn run(&self, args: &[&str]) -> Printed {
         let output = self.command(args).output();
         Printed::from(output.expect("the program starts"))
+    }
+
+    /// Runs the program to its end with these environment variables.
+    pub fn run_with_env(&self, args: &[&str], variables: &[(&str, &str)]) -> Printed {
+        let output = self.command(args).envs(variables.iter().copied()).output();
+        Printed::from(output.expect("the program starts"))
+    }
+
+    /// Starts the program with these environment variables and leaves it running; what it says on
+    /// standard error can be read.
+    pub fn start_with_env(&self, args: &[&str], variables: &[(&str, &str)]) -> Child {
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().expect("the program starts")
     }
 
     /// Runs the program with `input` on its standard input.

@@ -9,6 +9,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
+    /// A file is being downloaded, before any stage starts.
+    Download {
+        /// The file with its repository.
+        file: String,
+        /// Bytes that are here, those of earlier runs included.
+        done: u64,
+        /// All bytes of the file.
+        total: u64,
+    },
     /// A stage starts.
     StageStarted {
         /// The stage's name.

@@ -48,6 +48,7 @@
 
 pub mod builtin;
 pub mod diagnostic;
+pub mod hub;
 pub mod plan;
 pub mod report;
 pub mod run;

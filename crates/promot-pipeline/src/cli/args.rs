@@ -121,7 +121,8 @@ pub(crate) enum PenaltyKind {
 
 #[derive(Debug, Args)]
 pub(crate) struct GenerateArgs {
-    /// `builtin:mini-t5`, or a directory in Hugging Face layout (a stage's artifact is one)
+    /// `builtin:mini-t5`, a directory in Hugging Face layout (a stage's artifact is one), or
+    /// `hf:owner/name` with `@revision` if not main
     #[arg(long, default_value = "builtin:mini-t5", value_name = "MODEL")]
     pub(crate) model: String,
     /// A directory with a soft prompt in PEFT layout (the artifact of a prompt_tune stage)

@@ -3,22 +3,42 @@
 use std::io::BufRead as _;
 
 use anyhow::Context as _;
-use promot_core::Ragged;
+use promot_core::{Ragged, StopFlag};
 use promot_model::backend::set_threads;
 use promot_model::checkpoint::load_prompt;
 use promot_model::gemm::Precision;
 use promot_model::generate::{GenerateOptions, LengthPenalty};
 use promot_model::graph::Var;
+use promot_pipeline::hub::{Hub, Repository, Watch};
 use promot_pipeline::run::{LoadedModel, RunError};
 
 use super::args::{GenerateArgs, PenaltyKind};
 use super::failure::Failure;
 use super::output::print;
+use super::progress::Progress;
+
+/// The model called `name`, which is downloaded if it is one of the hub and not here.
+fn load(name: &str) -> Result<LoadedModel, RunError> {
+    let Some(name) = name.strip_prefix("hf:") else {
+        return LoadedModel::named(name, Precision::default());
+    };
+    let hub = Hub::from_environment()?;
+    let snapshot = hub.resolve(&Repository::model(name)?)?;
+    let progress = Progress::on_screen();
+    // Ctrl-C ends the process; what has arrived is on the disk.
+    let watch = Watch {
+        events: &progress,
+        stop: &StopFlag::new(),
+    };
+    let directory = hub.fetch_model(&snapshot, &watch);
+    progress.finish();
+    LoadedModel::from_directory(&directory?, Precision::default())
+}
 
 /// Answers the texts given as arguments, or every line of standard input.
 pub(crate) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
     set_threads(0).context("threads").map_err(Failure::Failed)?;
-    let loaded = LoadedModel::named(&args.model, Precision::default())?;
+    let loaded = load(&args.model)?;
     let mut prompts = Vec::new();
     if let Some(directory) = &args.prompt {
         let prompt = load_prompt(directory).map_err(RunError::from)?;

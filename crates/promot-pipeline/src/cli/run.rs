@@ -8,9 +8,10 @@ use promot_core::{StopFlag, write_atomically};
 use promot_model::backend::set_threads;
 use promot_model::gemm::Precision;
 use promot_pipeline::diagnostic::nearest;
+use promot_pipeline::hub::Watch;
 use promot_pipeline::plan::Plan;
 use promot_pipeline::report::{CollectError, Report, markdown, terminal};
-use promot_pipeline::run::{self, Context, Selection, Store, check_inputs};
+use promot_pipeline::run::{self, Context, Selection, Store, check_inputs, fetch_base};
 
 use super::args::{ReportArgs, ReportFormat, RunArgs};
 use super::failure::Failure;
@@ -29,6 +30,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         only: stages(&plan, "--only", &args.only)?,
         force: stages(&plan, "--force", &args.force)?,
     };
+    let stop = StopFlag::new();
+    stop_on_ctrl_c(&stop);
+    download(&plan, &stop)?;
     check_inputs(&plan)?;
     let store = Store::new(&args.stored.store);
     let reports = report_directory(&args.stored.store, &plan);
@@ -37,8 +41,6 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         .and_then(|()| Progress::new(&log))
         .with_context(|| log.display().to_string())
         .map_err(Failure::Failed)?;
-    let stop = StopFlag::new();
-    stop_on_ctrl_c(&stop);
 
     let context = Context {
         plan: &plan,
@@ -74,6 +76,18 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     print_tables(&report)?;
     eprintln!("report: {}", reports.join("report.md").display());
     Ok(())
+}
+
+/// Inputs come here before anything is written: a run without its model leaves no reports.
+fn download(plan: &Plan, stop: &StopFlag) -> Result<(), Failure> {
+    let progress = Progress::on_screen();
+    let watch = Watch {
+        events: &progress,
+        stop,
+    };
+    let outcome = fetch_base(plan, &watch);
+    progress.finish();
+    Ok(outcome?)
 }
 
 /// Shows a finished run again.

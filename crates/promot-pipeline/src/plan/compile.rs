@@ -7,6 +7,7 @@ use petgraph::algo::{tarjan_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 use promot_core::{Digest, Digester, Seed};
 
+use super::hub_model::hub_model;
 use super::key;
 use super::params::{BaseModel, EvalParams, MixParams, StageKind};
 use super::read::{Reader, Reference};
@@ -20,7 +21,8 @@ use crate::diagnostic::{Diagnostics, Place};
 use crate::spec::{Fields, Node, Value};
 
 /// Checks a parsed file and makes a plan of it. Opens no device and reads no weights, apart from
-/// the digests of files it names; relative paths start from `directory`.
+/// the digests of files it names; relative paths start from `directory`. Of a model of the Hugging
+/// Face Hub it fetches the list of files and the configuration ([`crate::hub`]).
 ///
 /// # Errors
 /// All problems of the file at once.
@@ -64,7 +66,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
                     let (references, uses_base) = (reader.references, reader.uses_base);
                     if let Some(place) = uses_base.filter(|_| !has_model_key) {
                         let hint = Some(
-                            "add `model: builtin:mini-t5`, or a directory, at the top".to_owned(),
+                            "add `model: builtin:mini-t5`, a directory, or hf:owner/name, at the top".to_owned(),
                         );
                         let message = format!(
                             "stage `{name}` starts from the base model, but no `model` is given"
@@ -205,6 +207,9 @@ fn base_model(node: &Node, directory: &Path, diagnostics: &mut Diagnostics) -> O
             digest: model.digest(),
         });
     }
+    if let Some(name) = text.strip_prefix("hf:") {
+        return hub_model(name, node.place, diagnostics);
+    }
     let path = directory.join(text);
     let mut digester = Digester::new();
     let mut d_model = None;
@@ -224,7 +229,7 @@ fn base_model(node: &Node, directory: &Path, diagnostics: &mut Diagnostics) -> O
             }
             Err(error) => {
                 let message = format!("`model`: {}: {error}", path.join(file).display());
-                let hint = "expected a directory with config.json, model.safetensors and tokenizer.json, or builtin:mini-t5";
+                let hint = "expected a directory with config.json, model.safetensors and tokenizer.json, hf:owner/name, or builtin:mini-t5";
                 diagnostics.push(node.place, message, Some(hint.to_owned()));
                 return None;
             }

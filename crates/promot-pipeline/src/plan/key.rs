@@ -46,9 +46,8 @@ pub(super) fn facts(
     if kind.computes() {
         facts.insert("seed".to_owned(), seed.value().to_string());
         facts.insert("precision".to_owned(), precision.name().to_owned());
-        if let Some(BaseModel::Builtin { digest, .. } | BaseModel::Directory { digest, .. }) = base
-        {
-            facts.insert("model".to_owned(), digest.to_string());
+        if let Some(base) = base {
+            facts.insert("model".to_owned(), base.digest().to_string());
         }
     }
     facts

@@ -2,6 +2,7 @@
 
 mod compile;
 mod draw;
+mod hub_model;
 mod key;
 mod params;
 mod read;

@@ -7,6 +7,8 @@ use promot_data::source::{JsonlFiles, Source};
 use promot_model::optim::Decay;
 use serde::Serialize;
 
+use crate::hub::Snapshot;
+
 /// The pretrained model that tuning starts from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,13 +31,33 @@ pub enum BaseModel {
         /// Digest of its files.
         digest: Digest,
     },
+    /// A model of the Hugging Face Hub; its weights are not fetched before they are needed.
+    Hub {
+        /// The repository at a commit, with the directory of its files.
+        snapshot: Snapshot,
+        /// Its width.
+        d_model: usize,
+        /// Digest of the commit, which is one of its files.
+        digest: Digest,
+    },
 }
 
 impl BaseModel {
     /// The width of the model's residual stream.
     pub fn d_model(&self) -> usize {
         match self {
-            Self::Builtin { d_model, .. } | Self::Directory { d_model, .. } => *d_model,
+            Self::Builtin { d_model, .. }
+            | Self::Directory { d_model, .. }
+            | Self::Hub { d_model, .. } => *d_model,
+        }
+    }
+
+    /// Digest of all that it is.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Builtin { digest, .. }
+            | Self::Directory { digest, .. }
+            | Self::Hub { digest, .. } => *digest,
         }
     }
 }

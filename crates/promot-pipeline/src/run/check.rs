@@ -6,15 +6,19 @@ use promot_data::task::find_task;
 
 use super::error::RunError;
 use super::loaded::load_base;
-use crate::plan::{DataSource, Plan, StageKind};
+use crate::plan::{BaseModel, DataSource, Plan, StageKind};
 
 /// Reads the rows and the pretrained model that a plan names, so that what is wrong with them
-/// shows before hours of work and not after.
+/// shows before hours of work and not after. A model of the hub is read if it is here.
 ///
 /// # Errors
 /// The first file that cannot be used: with its row, or with the tensor in it.
 pub fn check_inputs(plan: &Plan) -> Result<(), RunError> {
-    if let Some(base) = &plan.base {
+    let is_here = |base: &&BaseModel| match base {
+        BaseModel::Hub { snapshot, .. } => snapshot.has_model(),
+        BaseModel::Builtin { .. } | BaseModel::Directory { .. } => true,
+    };
+    if let Some(base) = plan.base.as_ref().filter(is_here) {
         load_base(base, plan.precision)?;
     }
     for stage in plan.stages() {

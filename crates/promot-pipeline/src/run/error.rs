@@ -9,6 +9,8 @@ use promot_model::checkpoint::CheckpointError;
 use promot_model::train::TrainError;
 use thiserror::Error;
 
+use crate::hub::HubError;
+
 /// Why a run stopped before its end.
 #[derive(Debug, Error)]
 pub enum RunError {
@@ -32,6 +34,9 @@ pub enum RunError {
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Something of the Hugging Face Hub cannot be had.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// Training failed.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -102,13 +107,17 @@ impl RunError {
 
     /// Whether the user stopped the run.
     pub fn is_interruption(&self) -> bool {
-        matches!(self, Self::Interrupted { .. })
+        matches!(
+            self,
+            Self::Interrupted { .. } | Self::Hub(HubError::Stopped { .. })
+        )
     }
 
     /// Whether the input is at fault rather than the run.
     pub fn is_bad_input(&self) -> bool {
         match self {
             Self::InStage { source, .. } => source.is_bad_input(),
+            Self::Hub(error) => error.is_bad_input(),
             Self::Data(_) | Self::Tokenizer { .. } | Self::Mismatch { .. } => true,
             // A checkpoint the user gave; those in the store are written by the run itself.
             Self::Checkpoint(error) => !matches!(error, CheckpointError::Io { .. }),
@@ -123,6 +132,7 @@ impl RunError {
             Self::Data(error) => error.hint(),
             Self::Tokenizer { source, .. } => Some(source.hint().to_owned()),
             Self::Checkpoint(error) => error.hint().map(str::to_owned),
+            Self::Hub(error) => error.hint(),
             Self::Train(error) => error.hint().map(str::to_owned),
             Self::Metric(error) => Some(error.hint().to_owned()),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {

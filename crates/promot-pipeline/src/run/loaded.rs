@@ -86,7 +86,8 @@ fn text_layout(config: &ModelConfig) -> TextLayout {
     }
 }
 
-/// The pretrained model of a plan, to compute with in `precision`.
+/// The pretrained model of a plan, to compute with in `precision`. One of the hub has to be there
+/// already ([`super::fetch_base`]).
 ///
 /// # Errors
 /// As [`LoadedModel::from_directory`].
@@ -94,5 +95,8 @@ pub fn load_base(base: &BaseModel, precision: Precision) -> Result<LoadedModel, 
     match base {
         BaseModel::Builtin { name, .. } => LoadedModel::builtin(name, precision),
         BaseModel::Directory { path, .. } => LoadedModel::from_directory(path, precision),
+        BaseModel::Hub { snapshot, .. } => {
+            LoadedModel::from_directory(snapshot.directory(), precision)
+        }
     }
 }

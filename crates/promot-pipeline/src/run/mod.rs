@@ -2,6 +2,7 @@
 
 mod check;
 mod error;
+mod fetch;
 mod loaded;
 mod store;
 
@@ -13,6 +14,7 @@ use promot_core::{Event, EventSink, StopFlag};
 
 pub use check::check_inputs;
 pub use error::RunError;
+pub use fetch::fetch_base;
 pub use loaded::{LoadedModel, load_base};
 pub use store::{StageDirectory, Store};
 

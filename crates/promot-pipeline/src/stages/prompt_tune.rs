@@ -36,6 +36,7 @@ pub(crate) fn run(
         (Some(stage), _) => stage.clone(),
         (None, Some(BaseModel::Builtin { name, .. })) => format!("builtin:{name}"),
         (None, Some(BaseModel::Directory { path, .. })) => path.display().to_string(),
+        (None, Some(BaseModel::Hub { snapshot, .. })) => snapshot.repository().id(),
         (None, None) => unreachable!("checked when compiled"),
     };
     save_prompt(

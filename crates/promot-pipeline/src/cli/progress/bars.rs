@@ -1,4 +1,4 @@
-//! A bar for the running stage; finished stages stay as lines above it.
+//! A bar for the running stage or download; finished stages stay as lines above it.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use promot_core::Event;
@@ -13,7 +13,7 @@ pub(super) struct Bars {
 
 impl Bars {
     pub(super) fn new() -> Self {
-        let style = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len}  {msg}");
+        let style = ProgressStyle::with_template("{prefix} {bar:24} {msg}");
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         bar.set_style(style.expect("a valid template"));
         Self { bar, meter: None }
@@ -24,25 +24,23 @@ impl Bars {
             // Above the bar, if there is one.
             self.bar.suspend(|| eprintln!("{line}"));
         }
-        match event {
-            Event::StageStarted { stage, total } => {
-                self.bar.reset();
-                self.bar.set_length(*total);
-                self.bar.set_prefix(stage.clone());
-                self.meter = Some(Meter::new(stage, *total));
-            }
-            Event::StageFinished { .. } => {
-                self.meter = None;
-                self.clear();
-            }
-            _ => {}
+        if let Some(meter) = Meter::starting(event, self.meter.as_ref()) {
+            self.bar.reset();
+            self.bar.set_length(meter.total);
+            self.bar.set_prefix(meter.stage.clone());
+            self.meter = Some(meter);
+        }
+        if matches!(event, Event::StageFinished { .. }) {
+            self.meter = None;
+            self.clear();
         }
         if let Some(meter) = &mut self.meter {
             meter.update(event);
             let left = meter
                 .time_left()
                 .map_or(String::new(), |time| format!("  {} left", duration(time)));
-            self.bar.set_message(meter.status() + &left);
+            let message = format!("{}  {}{left}", meter.position(), meter.status());
+            self.bar.set_message(message);
             self.bar.set_position(meter.done);
         }
     }

@@ -1,11 +1,11 @@
-//! What is known about a running stage, in words.
+//! What is known about a running stage or download, in words.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use promot_core::Event;
 
-/// Follows one stage.
+/// Follows one stage, or the download of one file.
 pub(super) struct Meter {
     pub(super) stage: String,
     pub(super) done: u64,
@@ -18,9 +18,28 @@ pub(super) struct Meter {
     /// Steps of an earlier, interrupted run.
     resumed_at: u64,
     tokens: u64,
+    /// Whether bytes are counted, of the file that `stage` names.
+    is_download: bool,
 }
 
 impl Meter {
+    /// What starts with `event`, if something does that `current` does not follow already.
+    pub(super) fn starting(event: &Event, current: Option<&Self>) -> Option<Self> {
+        match event {
+            Event::StageStarted { stage, total } => Some(Self::new(stage, *total)),
+            Event::Download { file, done, total }
+                if current.is_none_or(|current| current.stage != *file) =>
+            {
+                Some(Self {
+                    resumed_at: *done,
+                    is_download: true,
+                    ..Self::new(file, *total)
+                })
+            }
+            _ => None,
+        }
+    }
+
     /// A stage that starts now.
     pub(super) fn new(stage: &str, total: u64) -> Self {
         Self {
@@ -33,6 +52,16 @@ impl Meter {
             started: Instant::now(),
             resumed_at: 0,
             tokens: 0,
+            is_download: false,
+        }
+    }
+
+    /// How far it is.
+    pub(super) fn position(&self) -> String {
+        if self.is_download {
+            format!("{} of {}", bytes(self.done), bytes(self.total))
+        } else {
+            format!("{}/{}", self.done, self.total)
         }
     }
 
@@ -51,6 +80,7 @@ impl Meter {
                 // A mean over about the last twenty steps: single batches jump.
                 self.loss = Some(self.loss.map_or(*loss, |mean| 0.95 * mean + 0.05 * loss));
             }
+            Event::Download { done, .. } => self.done = *done,
             Event::Dev { value, .. } => self.dev = Some(*value),
             Event::Evaluated { done, what, .. } => {
                 self.done = *done;
@@ -96,9 +126,23 @@ pub(super) fn duration(time: Duration) -> String {
     }
 }
 
+/// `812 B`, `1.5 MB` or `3.2 GB`; powers of ten.
+fn bytes(count: u64) -> String {
+    let count = count as f64;
+    match count {
+        0.0..1e3 => format!("{count} B"),
+        1e3..1e6 => format!("{:.1} kB", count / 1e3),
+        1e6..1e9 => format!("{:.1} MB", count / 1e6),
+        _ => format!("{:.2} GB", count / 1e9),
+    }
+}
+
 /// What an event says by itself, in a line that stays.
 pub(super) fn announcement(event: &Event) -> Option<String> {
     match event {
+        Event::Download { file, done, total } if done == total => {
+            Some(format!("{file}: downloaded {}", bytes(*total)))
+        }
         Event::StageCached { stage } => Some(format!("{stage}: cached")),
         Event::StageResumed { stage, step } => Some(format!("{stage}: goes on from step {step}")),
         Event::Warning { stage, message } => Some(format!("warning: {stage}: {message}")),
@@ -120,6 +164,30 @@ mod tests {
         assert_eq!(text(12), "12 s");
         assert_eq!(text(185), "3 min 05 s");
         assert_eq!(text(3720), "1 h 02 min");
+    }
+
+    #[test]
+    fn sizes_are_for_people() {
+        let texts = [812, 1500, 2_858_328, 3_132_668_804].map(bytes);
+        assert_eq!(texts, ["812 B", "1.5 kB", "2.9 MB", "3.13 GB"]);
+    }
+
+    #[test]
+    fn a_download_is_followed_from_where_it_goes_on() {
+        let event = |done| Event::Download {
+            file: "a/b/w".into(),
+            done,
+            total: 4000,
+        };
+        let mut meter = Meter::starting(&event(1000), None).unwrap();
+        meter.update(&event(1000));
+        assert_eq!(meter.time_left(), None);
+        assert!(Meter::starting(&event(2500), Some(&meter)).is_none());
+        meter.update(&event(2500));
+        assert_eq!(meter.position(), "2.5 kB of 4.0 kB");
+        assert_eq!(announcement(&event(2500)), None);
+        let line = announcement(&event(4000));
+        assert_eq!(line.as_deref(), Some("a/b/w: downloaded 4.0 kB"));
     }
 
     #[test]

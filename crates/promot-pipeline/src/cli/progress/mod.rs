@@ -18,7 +18,7 @@ use plain::Plain;
 /// Shows events to people and keeps them for programs.
 pub(crate) struct Progress {
     display: Mutex<Display>,
-    log: Mutex<Log>,
+    log: Option<Mutex<Log>>,
 }
 
 enum Display {
@@ -29,15 +29,23 @@ enum Display {
 impl Progress {
     /// Progress that is also appended to the file `log`.
     pub(crate) fn new(log: &Path) -> io::Result<Self> {
+        Ok(Self {
+            log: Some(Mutex::new(Log::append_to(log)?)),
+            ..Self::on_screen()
+        })
+    }
+
+    /// Progress that is kept nowhere.
+    pub(crate) fn on_screen() -> Self {
         let display = if io::stderr().is_terminal() {
             Display::Bars(Bars::new())
         } else {
             Display::Plain(Plain::new())
         };
-        Ok(Self {
+        Self {
             display: Mutex::new(display),
-            log: Mutex::new(Log::append_to(log)?),
-        })
+            log: None,
+        }
     }
 
     /// Removes what is not meant to stay on the screen.
@@ -50,10 +58,9 @@ impl Progress {
 
 impl EventSink for Progress {
     fn emit(&self, event: Event) {
-        self.log
-            .lock()
-            .expect("nothing panics with it")
-            .write(&event);
+        if let Some(log) = &self.log {
+            log.lock().expect("nothing panics with it").write(&event);
+        }
         match &mut *self.display.lock().expect("nothing panics with it") {
             Display::Bars(bars) => bars.show(&event),
             Display::Plain(plain) => plain.show(&event),

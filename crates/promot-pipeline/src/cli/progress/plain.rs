@@ -24,9 +24,11 @@ impl Plain {
     }
 
     pub(super) fn show(&mut self, event: &Event) {
-        if let Event::StageStarted { stage, total } = event {
-            self.meter = Some(Meter::new(stage, *total));
-            eprintln!("{stage}: started");
+        if let Some(meter) = Meter::starting(event, self.meter.as_ref()) {
+            if matches!(event, Event::StageStarted { .. }) {
+                eprintln!("{}: started", meter.stage);
+            }
+            self.meter = Some(meter);
         }
         if let Some(meter) = &mut self.meter {
             meter.update(event);
@@ -36,7 +38,9 @@ impl Plain {
         }
         let due = match event {
             Event::Dev { .. } => true,
-            Event::Step { .. } | Event::Evaluated { .. } => self.last.elapsed() >= INTERVAL,
+            Event::Step { .. } | Event::Evaluated { .. } | Event::Download { .. } => {
+                self.last.elapsed() >= INTERVAL
+            }
             _ => false,
         };
         if let Some(meter) = self.meter.as_ref().filter(|_| due) {
@@ -45,10 +49,9 @@ impl Plain {
                 .time_left()
                 .map_or(String::new(), |time| format!("  {} left", duration(time)));
             eprintln!(
-                "{}: {}/{}  {}{left}",
+                "{}: {}  {}{left}",
                 meter.stage,
-                meter.done,
-                meter.total,
+                meter.position(),
                 meter.status()
             );
         }
