@@ -1,5 +1,6 @@
 //! A pipeline file as a tree in which everything knows its place.
 
+mod environment;
 mod node;
 mod reader;
 mod set;
@@ -9,10 +10,12 @@ pub use reader::Fields;
 
 use crate::diagnostic::Diagnostics;
 
-/// Parses the text of a pipeline file and applies `--set path=value` arguments.
+/// Parses the text of a pipeline file, applies `--set path=value` arguments, and puts environment
+/// variables in the place of `${NAME}`.
 ///
 /// # Errors
-/// If the text is no YAML, a key stands twice, or an argument cannot be applied.
+/// If the text is no YAML, a key stands twice, an argument cannot be applied, or a variable is not
+/// set.
 pub fn parse(text: &str, sets: &[String]) -> Result<Node, Diagnostics> {
     let mut diagnostics = Diagnostics::new();
     let root = match node::parse(0, text) {
@@ -26,6 +29,8 @@ pub fn parse(text: &str, sets: &[String]) -> Result<Node, Diagnostics> {
     for (i, argument) in sets.iter().enumerate() {
         set::apply(&mut root, i + 1, argument, &mut diagnostics);
     }
+    let variable = |name: &str| std::env::var(name).ok();
+    environment::expand(&mut root, &variable, &mut diagnostics);
     if diagnostics.is_empty() {
         Ok(root)
     } else {
