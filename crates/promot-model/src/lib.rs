@@ -54,6 +54,7 @@ pub mod checkpoint;
 pub mod gemm;
 pub mod generate;
 pub mod graph;
+pub mod lora;
 pub mod ops;
 pub mod optim;
 pub mod param;

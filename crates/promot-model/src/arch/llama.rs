@@ -10,7 +10,7 @@ use promot_core::{Ragged, Seed, TokenBatch};
 
 use super::llama_config::LlamaConfig;
 use super::loss::{Dropouts, LossOptions};
-use super::weights::{normal_values, parameters_from, random_parameters};
+use super::weights::{Changed, PassWeights, normal_values, parameters_from, random_parameters};
 use crate::backend::{Backend, Device, Shape};
 use crate::checkpoint::{CheckpointError, NamedTensors};
 use crate::graph::{Graph, Var};
@@ -128,18 +128,19 @@ impl<B: Backend> Llama<B> {
     ///
     /// A sequence is its soft prompt, its input and its target; only what predicts target tokens
     /// goes through the head. `prompts` are soft prompts `(P, D)`, which `batch.prompts` refers to;
-    /// those that are leaves get gradients.
+    /// those that are leaves get gradients. `changed` weights stand for the model's own.
     ///
     /// # Panics
     /// If a row has neither a soft prompt nor an input token, or there is no target token at all.
-    pub fn loss(
+    pub(super) fn loss(
         &self,
         graph: &mut Graph<B>,
         batch: &TokenBatch,
         prompts: &[Var<B>],
+        changed: Changed<B>,
         options: &LossOptions,
     ) -> Var<B> {
-        let pass = Pass::new(self.clone(), options.tune_model, options.recompute);
+        let pass = Pass::new(self.clone(), options.tune_model, changed, options.recompute);
         let mut dropouts = Dropouts::new(options.dropout);
         let (sequences, targets) = (joined(batch), &batch.targets);
         let (hidden, offsets) =
@@ -182,7 +183,7 @@ impl<B: Backend> Llama<B> {
 
     /// A pass in which no weight wants a gradient.
     pub(super) fn inference(&self) -> Pass<B> {
-        Pass::new(self.clone(), false, false)
+        Pass::new(self.clone(), false, Changed::new(), false)
     }
 }
 
@@ -228,12 +229,20 @@ fn joined(batch: &TokenBatch) -> Ragged {
     sequences
 }
 
+/// Which sublayer a weight is of: its layer, and whether it is the feed-forward one.
+fn sublayer(name: &str) -> Option<(&str, bool)> {
+    let rest = name.strip_prefix("model.layers.")?;
+    let (number, part) = rest.split_once('.')?;
+    let is_mlp = part.starts_with("mlp.") || part.starts_with("post_attention_layernorm");
+    Some((number, is_mlp))
+}
+
 /// One pass through a Llama: its weights as variables, leaves where they are tuned.
 ///
 /// A clone shares them: a block that is computed again later holds on to one.
 pub(super) struct Pass<B: Backend> {
     model: Llama<B>,
-    tuned: bool,
+    weights: PassWeights<B>,
     recompute: bool,
 }
 
@@ -241,16 +250,18 @@ impl<B: Backend> Clone for Pass<B> {
     fn clone(&self) -> Self {
         Self {
             model: self.model.clone(),
-            ..*self
+            weights: self.weights.clone(),
+            recompute: self.recompute,
         }
     }
 }
 
 impl<B: Backend> Pass<B> {
-    fn new(model: Llama<B>, tuned: bool, recompute: bool) -> Self {
+    fn new(model: Llama<B>, tuned: bool, changed: Changed<B>, recompute: bool) -> Self {
+        let weights = PassWeights::new(&model.parameters, tuned, changed, sublayer);
         Self {
             model,
-            tuned,
+            weights,
             recompute,
         }
     }
@@ -261,13 +272,7 @@ impl<B: Backend> Pass<B> {
 
     /// The weight of a name in a Hugging Face checkpoint.
     pub(super) fn weight(&self, name: &str) -> Var<B> {
-        let parameter = self.model.parameters.get(name);
-        let parameter = parameter.unwrap_or_else(|| panic!("parameter {name} of a checked model"));
-        if self.tuned {
-            Var::leaf(parameter.tensor.clone())
-        } else {
-            Var::constant(parameter.tensor.clone())
-        }
+        self.weights.var(&self.model.parameters, name)
     }
 
     fn of_layer(&self, layer: usize, part: &str) -> Var<B> {
@@ -295,7 +300,7 @@ impl<B: Backend> Pass<B> {
                 pass.block(graph, layer, &inputs[0], &angles, &offsets, keys)
             };
             x = if self.recompute {
-                recomputed(graph, vec![x], self.tuned, block)
+                recomputed(graph, vec![x], self.weights.want_gradients(), block)
             } else {
                 block(graph, &[x])
             };

@@ -22,3 +22,4 @@ pub use model::Model;
 pub use t5::T5;
 pub use t5_config::{FeedForward, T5Config};
 pub use t5_decode::{Encoded, T5Decoder};
+pub(crate) use weights::Changed;

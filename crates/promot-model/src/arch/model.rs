@@ -2,11 +2,12 @@
 
 use promot_core::{Ragged, TokenBatch};
 
-use super::{Llama, LossOptions, ModelConfig, T5};
+use super::{Changed, Llama, LossOptions, ModelConfig, T5};
 use crate::backend::{Backend, Device};
 use crate::checkpoint::{CheckpointError, NamedTensors};
 use crate::generate::{GenerateOptions, decode};
 use crate::graph::{Graph, Var};
+use crate::lora::AttachedLora;
 use crate::param::ParameterSet;
 
 /// A model on a device.
@@ -109,6 +110,10 @@ impl<B: Backend> Model<B> {
     ///
     /// `prompts` are soft prompts `(P, D)`, which `batch.prompts` refers to; those that are leaves
     /// get gradients.
+    ///
+    /// # Panics
+    /// If there is no target token, or a row of a decoder-only model has neither a soft prompt nor
+    /// an input token.
     pub fn loss(
         &self,
         graph: &mut Graph<B>,
@@ -116,9 +121,24 @@ impl<B: Backend> Model<B> {
         prompts: &[Var<B>],
         options: &LossOptions,
     ) -> Var<B> {
+        self.loss_with(graph, batch, prompts, None, options)
+    }
+
+    /// The same with LoRA's changes of some weights, which are tuned if they are leaves.
+    pub fn loss_with(
+        &self,
+        graph: &mut Graph<B>,
+        batch: &TokenBatch,
+        prompts: &[Var<B>],
+        lora: Option<&AttachedLora<B>>,
+        options: &LossOptions,
+    ) -> Var<B> {
+        let changed = lora.map_or_else(Changed::new, |lora| {
+            lora.weights(graph, self, options.tune_model)
+        });
         match self {
-            Self::T5(model) => model.loss(graph, batch, prompts, options),
-            Self::Llama(model) => model.loss(graph, batch, prompts, options),
+            Self::T5(model) => model.loss(graph, batch, prompts, changed, options),
+            Self::Llama(model) => model.loss(graph, batch, prompts, changed, options),
         }
     }
 

@@ -12,7 +12,7 @@ use super::loss::{Dropouts, LossOptions};
 use super::t5_config::T5Config;
 use super::t5_init::{initial_values, layout};
 use super::t5_pass::Pass;
-use super::weights::{parameters_from, random_parameters};
+use super::weights::{Changed, parameters_from, random_parameters};
 use crate::backend::{Backend, Device};
 use crate::checkpoint::{CheckpointError, NamedTensors};
 use crate::graph::{Graph, Var};
@@ -115,21 +115,22 @@ impl<B: Backend> T5<B> {
 
     /// A pass in which no weight wants a gradient.
     pub(super) fn inference(&self) -> Pass<B> {
-        Pass::new(self.clone(), false, false)
+        Pass::new(self.clone(), false, Changed::new(), false)
     }
 
     /// The mean loss over the batch's target tokens, in nats, as a `(1, 1)` variable.
     ///
     /// `prompts` are soft prompts `(P, D)`, which `batch.prompts` refers to; those that are leaves
-    /// get gradients.
-    pub fn loss(
+    /// get gradients. `changed` weights stand for the model's own.
+    pub(super) fn loss(
         &self,
         graph: &mut Graph<B>,
         batch: &TokenBatch,
         prompts: &[Var<B>],
+        changed: Changed<B>,
         options: &LossOptions,
     ) -> Var<B> {
-        let pass = Pass::new(self.clone(), options.tune_model, options.recompute);
+        let pass = Pass::new(self.clone(), options.tune_model, changed, options.recompute);
         let mut dropouts = Dropouts::new(options.dropout);
         let (inputs, prompt_of) = (&batch.inputs, &batch.prompts);
         let (encoded, offsets) = pass.encoder(graph, inputs, prompts, prompt_of, &mut dropouts);

@@ -7,6 +7,7 @@ use promot_core::Ragged;
 use super::loss::Dropouts;
 use super::t5::{EMBEDDING, T5};
 use super::t5_config::{FeedForward, T5Config};
+use super::weights::{Changed, PassWeights};
 use crate::backend::Backend;
 use crate::graph::{Graph, Var};
 use crate::ops::attention::{BucketMap, Layout, RelativeBias, attention};
@@ -34,12 +35,20 @@ impl Stack {
     }
 }
 
+/// Which sublayer a weight is of: `encoder.block.0.layer.1` and the like.
+fn sublayer(name: &str) -> Option<(&str, bool)> {
+    let (block, rest) = name.split_once(".layer.")?;
+    let number = rest.split('.').next()?;
+    let end = block.len() + ".layer.".len() + number.len();
+    Some((&name[..end], false))
+}
+
 /// A model's weights as variables of one pass: leaves where they are tuned.
 ///
 /// A clone shares them: a block that is computed again later holds on to one.
 pub(super) struct Pass<B: Backend> {
     model: T5<B>,
-    tuned: bool,
+    weights: PassWeights<B>,
     recompute: bool,
 }
 
@@ -47,16 +56,18 @@ impl<B: Backend> Clone for Pass<B> {
     fn clone(&self) -> Self {
         Self {
             model: self.model.clone(),
-            ..*self
+            weights: self.weights.clone(),
+            recompute: self.recompute,
         }
     }
 }
 
 impl<B: Backend> Pass<B> {
-    pub(super) fn new(model: T5<B>, tuned: bool, recompute: bool) -> Self {
+    pub(super) fn new(model: T5<B>, tuned: bool, changed: Changed<B>, recompute: bool) -> Self {
+        let weights = PassWeights::new(model.parameters(), tuned, changed, sublayer);
         Self {
             model,
-            tuned,
+            weights,
             recompute,
         }
     }
@@ -67,15 +78,7 @@ impl<B: Backend> Pass<B> {
 
     /// The weight of a name in a Hugging Face checkpoint.
     pub(super) fn weight(&self, name: &str) -> Var<B> {
-        let parameters = self.model.parameters();
-        let index = parameters.index_of(name);
-        let index = index.unwrap_or_else(|| panic!("parameter {name} of a checked model"));
-        let tensor = parameters.tensor(index).clone();
-        if self.tuned {
-            Var::leaf(tensor)
-        } else {
-            Var::constant(tensor)
-        }
+        self.weights.var(self.model.parameters(), name)
     }
 
     /// Computes a block of `inputs`, once or, to save memory, again in the backward pass.
@@ -87,7 +90,7 @@ impl<B: Backend> Pass<B> {
     ) -> Var<B> {
         let inputs: Vec<Var<B>> = inputs.iter().map(|&input| input.clone()).collect();
         if self.recompute {
-            recomputed(graph, inputs, self.tuned, block)
+            recomputed(graph, inputs, self.weights.want_gradients(), block)
         } else {
             block(graph, &inputs)
         }

@@ -1,11 +1,85 @@
-//! Tensors of a checkpoint or from chance as the parameters that an architecture asks for.
+//! Tensors of a checkpoint or from chance as the parameters that an architecture asks for, and
+//! parameters as the variables of a pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use promot_core::Seed;
 use rand::Rng as _;
 
 use crate::backend::{Backend, Shape};
 use crate::checkpoint::{CheckpointError, NamedTensors};
+use crate::graph::Var;
 use crate::param::ParameterSet;
+
+/// Weights that others stand for during a pass, by parameter index.
+pub(crate) type Changed<B> = BTreeMap<usize, Var<B>>;
+
+/// Which weights of a pass want gradients, and which are others than the model's. A clone shares
+/// all of it.
+pub(super) struct PassWeights<B: Backend> {
+    tuned: bool,
+    changed: Rc<Changed<B>>,
+    /// Weights in a sublayer with a change that is tuned: fused ops want gradients of all their
+    /// weights or of none.
+    beside_changed: Rc<BTreeSet<usize>>,
+}
+
+impl<B: Backend> Clone for PassWeights<B> {
+    fn clone(&self) -> Self {
+        Self {
+            tuned: self.tuned,
+            changed: self.changed.clone(),
+            beside_changed: self.beside_changed.clone(),
+        }
+    }
+}
+
+impl<B: Backend> PassWeights<B> {
+    /// The weights of a pass through a model; `sublayer` says which of them one fused op reads.
+    pub(super) fn new<'n>(
+        parameters: &'n ParameterSet<B>,
+        tuned: bool,
+        changed: Changed<B>,
+        sublayer: impl Fn(&'n str) -> Option<(&'n str, bool)>,
+    ) -> Self {
+        let names: Vec<&str> = parameters.iter().map(|p| p.name.as_str()).collect();
+        let tuned_changes = changed.iter().filter(|(_, var)| var.requires_grad());
+        let sublayers: BTreeSet<_> = tuned_changes
+            .filter_map(|(&index, _)| sublayer(names[index]))
+            .collect();
+        let beside =
+            |&index: &usize| sublayer(names[index]).is_some_and(|s| sublayers.contains(&s));
+        Self {
+            tuned,
+            beside_changed: Rc::new((0..names.len()).filter(beside).collect()),
+            changed: Rc::new(changed),
+        }
+    }
+
+    /// Whether any weight wants a gradient.
+    pub(super) fn want_gradients(&self) -> bool {
+        self.tuned || !self.beside_changed.is_empty()
+    }
+
+    /// The weight called `name`, leaf or constant.
+    ///
+    /// # Panics
+    /// If the model has no such weight.
+    pub(super) fn var(&self, parameters: &ParameterSet<B>, name: &str) -> Var<B> {
+        let index = parameters.index_of(name);
+        let index = index.unwrap_or_else(|| panic!("parameter {name} of a checked model"));
+        if let Some(changed) = self.changed.get(&index) {
+            return changed.clone();
+        }
+        let tensor = parameters.tensor(index).clone();
+        if self.tuned || self.beside_changed.contains(&index) {
+            Var::leaf(tensor)
+        } else {
+            Var::constant(tensor)
+        }
+    }
+}
 
 /// The parameters of `layout` (names and shapes, in order) with values by `initial`.
 pub(super) fn random_parameters<B: Backend>(

@@ -92,6 +92,7 @@ pub trait Backend:
     + ops::projection::Kernels
     + ops::rms_norm::Kernels
     + ops::rope::Kernels
+    + ops::scale::Kernels
 {
 }
 
@@ -108,5 +109,6 @@ impl<D> Backend for D where
         + ops::projection::Kernels
         + ops::rms_norm::Kernels
         + ops::rope::Kernels
+        + ops::scale::Kernels
 {
 }

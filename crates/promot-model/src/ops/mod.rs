@@ -13,6 +13,7 @@ pub mod linear;
 pub mod projection;
 pub mod rms_norm;
 pub mod rope;
+pub mod scale;
 pub mod select_rows;
 
 mod kept;

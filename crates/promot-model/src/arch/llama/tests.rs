@@ -56,7 +56,7 @@ fn loss(options: &LossOptions) -> (f32, Vec<Vec<f32>>) {
     let model = model();
     let prompts = [prompt(2), prompt(1)];
     let mut graph = Graph::training(model.device(), Default::default());
-    let loss = model.loss(&mut graph, &batch(), &prompts, options);
+    let loss = model.loss(&mut graph, &batch(), &prompts, Changed::new(), options);
     let value = loss.slice()[0];
     let mut gradients = graph.backward(&loss, 1.0);
     let parameters = model.parameters().iter().map(|p| p.tensor.clone());
