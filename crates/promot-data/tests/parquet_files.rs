@@ -264,6 +264,21 @@ fn fields_that_cannot_be_used_are_named_with_their_row() {
 }
 
 #[test]
+fn a_text_that_is_not_utf_8_is_said_to_be_none() {
+    let mut bytes = file(plain());
+    let text = b"hypothesis 3";
+    let at = bytes.windows(text.len()).position(|window| window == text);
+    bytes[at.unwrap() + 4] = 0xff;
+    let (task, mapping) = &uses()[0];
+    let error = read_bytes(&bytes, task, mapping).unwrap_err();
+    let hint = "is it a whole Parquet file? fetch it or write it again";
+    assert_eq!(
+        error,
+        format!("rows.parquet: row 4: a text is not valid UTF-8 ({hint})")
+    );
+}
+
+#[test]
 fn what_is_no_whole_file_is_said() {
     let whole = file(plain());
     let (task, mapping) = &uses()[0];

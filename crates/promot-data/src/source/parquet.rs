@@ -81,6 +81,10 @@ fn damaged(path: &Path, error: &ParquetError) -> DataError {
 
 fn message(error: &ParquetError) -> String {
     let text = match error {
+        // The library shows every byte of it.
+        ParquetError::General(text) if text.starts_with("Error reading BYTE_ARRAY as String") => {
+            return "a text is not valid UTF-8".to_owned();
+        }
         ParquetError::General(text) => format!("cannot be read: {text}"),
         other => format!("cannot be read: {other}"),
     };

@@ -173,6 +173,12 @@ impl RowGroupReader for GuardedGroup<'_> {
 
     fn get_column_page_reader(&self, i: usize) -> Result<Box<dyn PageReader>> {
         let column = self.metadata().column(i);
+        let (values, rows) = (column.num_values(), self.metadata().num_rows());
+        if column.column_descr().max_rep_level() == 0 && values != rows {
+            return Err(wrong(format!(
+                "a column is said to have {values} values in {rows} rows"
+            )));
+        }
         let (start, length) = column.byte_range();
         check_pages(self.file, start, length)?;
         Ok(Box::new(GuardedPages {
