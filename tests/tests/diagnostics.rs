@@ -147,6 +147,104 @@ stages:
     }
 }
 
+#[test]
+fn tasks_that_make_no_sense() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 1
+name: tasks
+tasks:
+  rte: { template: \"{text}\", target: \"{label}\", metric: accuracy }
+  my task: { template: \"{text}\", target: \"{label}\", metric: accuracy }
+  one: { template: \"Review: {text answer:\", target: \"{label}}\", metric: acuracy }
+  two: { template: no field, targt: \"{label}\", verbalizer: good }
+  three:
+    template: \"{text}\"
+    target: \"{label}\"
+    verbalizer: { label: { 1: very good, 0: bad }, stars: { 1: one }, text: [a] }
+    references: [a]
+    metric: accuracy
+    evaluation_split: tests
+  four:
+    template: \"{text}\"
+    target: \"{label}\"
+    verbalizer: { label: { 1: very good, 0: bad }, stars: { 1: one } }
+    metric: accuracy
+  fine: { template: \"{text}\", target: \"{label}\", metric: bleu }
+stages:
+  a: { data: { task: one, source: mini } }
+  b: { data: { task: fine } }
+  c: { data: { task: fin, source: mini } }
+  d: { eval: { models: { Base: base }, tasks: [fine, two] } }
+";
+    insta::assert_snapshot!("tasks", validate(&place, yaml));
+    insta::assert_snapshot!(
+        "no_tasks",
+        validate(
+            &place,
+            "version: 1\nname: x\ntasks: [a]\nstages: { a: { data: { task: a } } }\n"
+        )
+    );
+}
+
+#[test]
+fn sources_that_make_no_sense() {
+    let place = Workplace::new();
+    place.write("a.csv", "premise,hypothesis,label\nP,H,entailment\n");
+    let yaml = "\
+version: 1
+name: sources
+stages:
+  a: { data: { task: rte, source: cvs } }
+  b: { data: { task: rte, source: { cvs: { train: a.csv } } } }
+  c: { data: { task: rte, source: { csv: { trian: a.csv }, jsonl: { train: a.csv } } } }
+  d: { data: { task: rte, source: { columns: { premis: a }, values: { label: x } } } }
+  e: { data: { task: rte, source: { csv: { train: \"*.tsv\", test: [b.csv, a.csv, \"*.csv\"] } } } }
+  f: { data: { task: rte, source: { tsv: { train: 7 }, columns: { premise: [a] } } } }
+  g: { data: { task: rte, source: { csv: { train: \"[\" }, values: [label] } } }
+";
+    insta::assert_snapshot!("sources", validate(&place, yaml));
+}
+
+#[test]
+fn rows_of_other_formats_that_cannot_be_used() {
+    let place = Workplace::new();
+    let validate = |name: &str, source: &str, content: &[u8]| {
+        place.write("rows", content);
+        let yaml = format!(
+            "version: 1\nname: rows\nstages:\n  rte: {{ data: {{ task: rte, source: {source} }} }}\n"
+        );
+        insta::assert_snapshot!(name, validate(&place, &yaml));
+    };
+    let header = "premise,hypothesis,label\n";
+    let csv = "{ csv: { train: rows } }";
+    validate(
+        "csv_uneven",
+        csv,
+        format!("{header}It rains, still.,It is wet.,entailment\n").as_bytes(),
+    );
+    validate("csv_header", csv, b"premise,hypothesis,premise\n");
+    let columns = "{ csv: { train: rows }, columns: { label: gold_label } }";
+    validate(
+        "csv_column",
+        columns,
+        b"premise,hypothesis,goldlabel\nP.,H.,entailment\n",
+    );
+    let values = "{ csv: { train: rows }, values: { label: { 0: entailment } } }";
+    validate(
+        "csv_value",
+        values,
+        format!("{header}P.,H.,0\nP.,H.,2\n").as_bytes(),
+    );
+    let parquet = "{ parquet: { train: rows } }";
+    validate("parquet_empty", parquet, b"");
+    validate(
+        "parquet_footer",
+        parquet,
+        b"PAR1 and no more \xff\xff\xff\xffPAR1",
+    );
+}
+
 /// A directory with the built-in model's files.
 fn model_directory(place: &Workplace) {
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {

@@ -1,6 +1,7 @@
 //! Content digests: what an artifact's key and a checkpoint's fingerprint are made of.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,6 +15,16 @@ impl Digest {
     /// The digest of `bytes`, equal to what `sha256sum` prints for a file with that content.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The same of everything that `reader` gives, a piece at a time.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn of_reader(mut reader: impl io::Read) -> io::Result<Self> {
+        let mut state = Sha256::new();
+        io::copy(&mut reader, &mut state)?;
+        Ok(Self(state.finalize().into()))
     }
 
     /// The first 12 hexadecimal digits: enough to tell artifacts apart in a listing.
@@ -111,6 +122,7 @@ mod tests {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(digest.to_string().parse::<Digest>(), Ok(digest));
+        assert_eq!(Digest::of_reader(&b"abc"[..]).unwrap(), digest);
         assert_eq!(digest.short(), "ba7816bf8f01");
     }
 

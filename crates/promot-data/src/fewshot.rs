@@ -136,7 +136,7 @@ mod tests {
     fn shots_come_from_the_pool_and_are_never_the_row_itself() {
         let task = find_task("rte").unwrap();
         let pool = mini::rows("rte", Split::Train, 6);
-        let few = FewShot::new(task, &pool, 4, Seed::new(0)).unwrap();
+        let few = FewShot::new(&*task, &pool, 4, Seed::new(0)).unwrap();
         for record in &pool {
             let example = few.example(record, 0).unwrap();
             let own = task.render(record).unwrap();
@@ -146,7 +146,7 @@ mod tests {
             assert_eq!(example, few.example(record, 0).unwrap());
             assert_ne!(example.input, few.example(record, 1).unwrap().input);
         }
-        assert!(FewShot::new(task, &pool[..4], 4, Seed::new(0)).is_err());
+        assert!(FewShot::new(&*task, &pool[..4], 4, Seed::new(0)).is_err());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! From rows to prompts, from prompts to token batches, from answers to scores.
 //!
 //! A [`task::Task`] says how a row becomes a prompt and how an answer is judged; a
-//! [`source::Source`] says where rows come from: JSON Lines files, or the [`mini`] world, small
-//! invented versions of every task that need no files. Neither knows the other.
+//! [`source::Source`] says where rows come from: files (JSON Lines, CSV, TSV, Parquet), or the [`mini`]
+//! world, small invented versions of every task that need no files. Neither knows the other.
 //!
 //! ```
 //! use promot_core::Seed;
@@ -13,11 +13,11 @@
 //! use promot_data::task::find_task;
 //!
 //! let rte = find_task("rte").unwrap();
-//! let train = load(rte, &Source::Mini, Split::Train, Some(100))?;
-//! let rows = load(rte, &Source::Mini, rte.evaluation_split(), Some(4))?;
+//! let train = load(&*rte, &Source::Mini, Split::Train, Some(100))?;
+//! let rows = load(&*rte, &Source::Mini, rte.evaluation_split(), Some(4))?;
 //!
 //! // Prompts with one worked example each, drawn from the training rows.
-//! let one_shot = FewShot::new(rte, &train, 1, Seed::new(0)).unwrap();
+//! let one_shot = FewShot::new(&*rte, &train, 1, Seed::new(0)).unwrap();
 //! let prompt = one_shot.example(&rows[0], 0).unwrap();
 //! assert!(prompt.input.ends_with("Is it true or false? answer:"));
 //! assert!(["True", "False"].contains(&prompt.target.as_str()));

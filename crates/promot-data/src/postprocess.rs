@@ -7,6 +7,11 @@ const PREFIXES: [&str; 3] = ["Q:", "Translate", "Article:"];
 /// The text after `<extra_id_0>` and before `<extra_id_1>` where the model emits them, cut where
 /// the output begins another example.
 pub(crate) fn answer(output: &str) -> &str {
+    answer_before(output, &PREFIXES)
+}
+
+/// The same, where another example begins with one of `prefixes`.
+pub(crate) fn answer_before<'a>(output: &'a str, prefixes: &[&str]) -> &'a str {
     let text = match output.split_once("<extra_id_0>") {
         Some((_, after)) => after
             .split_once("<extra_id_1>")
@@ -15,7 +20,7 @@ pub(crate) fn answer(output: &str) -> &str {
             .split_once("<extra_id_1>")
             .map_or(output, |(before, _)| before),
     };
-    let end = PREFIXES
+    let end = prefixes
         .iter()
         .filter_map(|prefix| text.find(prefix))
         .min()
@@ -25,7 +30,12 @@ pub(crate) fn answer(output: &str) -> &str {
 
 /// The first word of the answer, without punctuation: what classification is judged by.
 pub(crate) fn first_word(output: &str) -> &str {
-    let word = answer(output).split_whitespace().next().unwrap_or("");
+    first_word_of(answer(output))
+}
+
+/// The first word of an answer, without punctuation.
+pub(crate) fn first_word_of(answer: &str) -> &str {
+    let word = answer.split_whitespace().next().unwrap_or("");
     word.trim_matches(|c: char| !c.is_alphanumeric())
 }
 

@@ -9,7 +9,7 @@ use rand::seq::SliceRandom as _;
 use crate::fewshot::{FewShot, RowError, TooFewRows};
 use crate::mini::pretrain::{self, Phase};
 use crate::record::Record;
-use crate::task::Task;
+use crate::task::TaskRef;
 use crate::tokenizer::Tokenizer;
 
 /// Tokens at the end of an input that survive cutting: the template's last words and `</s>`.
@@ -41,7 +41,7 @@ impl Truncation {
 /// Rows of one task, with the prompts they are trained under.
 pub struct TrainingTask {
     /// The task.
-    pub task: &'static dyn Task,
+    pub task: TaskRef,
     /// Its training rows.
     pub rows: Vec<Record>,
     /// Worked examples before each row, other ones in every epoch.
@@ -74,7 +74,7 @@ pub enum TrainingError {
     #[error("{task}: {error}")]
     Shots {
         /// The task.
-        task: &'static str,
+        task: String,
         /// Why.
         error: TooFewRows,
     },
@@ -103,9 +103,9 @@ impl TaskBatches {
         seed: Seed,
     ) -> Result<Self, TrainingError> {
         for task in &tasks {
-            FewShot::new(task.task, &task.rows, task.shots, seed).map_err(|error| {
+            FewShot::new(&*task.task, &task.rows, task.shots, seed).map_err(|error| {
                 TrainingError::Shots {
-                    task: task.task.name(),
+                    task: task.task.name().to_owned(),
                     error,
                 }
             })?;
@@ -157,7 +157,7 @@ impl BatchSource for TaskBatches {
         let (mut inputs, mut targets) = (Ragged::new(), Ragged::new());
         let mut prompts = Vec::new();
         for (index, (task, &count)) in self.tasks.iter().zip(&self.counts).enumerate() {
-            let few = FewShot::new(task.task, &task.rows, task.shots, self.seed);
+            let few = FewShot::new(&*task.task, &task.rows, task.shots, self.seed);
             let few = few.expect("checked when made");
             for i in 0..count as u64 {
                 let (row, epoch) = self.row(index, step * count as u64 + i);

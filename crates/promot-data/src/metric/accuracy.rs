@@ -13,6 +13,13 @@ pub(super) fn is_right(row: &Judged) -> bool {
         .any(|reference| reference.trim() == first)
 }
 
+/// Whether an output can be equal to `label`: if it is one token, and keeps its ends when
+/// punctuation is taken off.
+pub(super) fn can_be_right(label: &str) -> bool {
+    let is_inner = |c: char| c.is_alphanumeric();
+    first_token(label) == label && label.starts_with(is_inner) && label.ends_with(is_inner)
+}
+
 fn first_token(output: &str) -> &str {
     let output = output.trim_start();
     let end = output
@@ -49,5 +56,15 @@ mod tests {
             assert!(!right(output, &["True"]), "{output:?}");
         }
         assert!(right("B) Paris", &["A", "B"]));
+    }
+
+    #[test]
+    fn labels_of_several_tokens_can_never_be_right() {
+        for label in ["True", "B2B", "gut", "a_b", "7"] {
+            assert!(can_be_right(label), "{label:?}");
+        }
+        for label in ["", " True", "very good", "not-good", "_x", "yes!"] {
+            assert!(!can_be_right(label), "{label:?}");
+        }
     }
 }

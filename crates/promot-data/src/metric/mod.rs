@@ -98,6 +98,11 @@ pub fn score(kind: MetricKind, rows: &[Judged]) -> Result<Score, MetricError> {
     })
 }
 
+/// Whether accuracy can ever take an answer for `label`: it looks at the first word.
+pub(crate) fn is_one_word(label: &str) -> bool {
+    accuracy::can_be_right(label)
+}
+
 /// The normalised average over evaluation tasks: the plain mean of their scores, which are all in
 /// [0, 100]; `None` for no task.
 pub fn normalized_average(values: &[f64]) -> Option<f64> {

@@ -28,6 +28,7 @@ use serde_json::{Map, Value};
 
 use crate::record::Record;
 use crate::split::Split;
+use crate::task::find_task;
 
 /// The world itself is one and the same for every run: facts and languages that a model was
 /// pretrained on must be those it is evaluated on.
@@ -47,7 +48,12 @@ fn world_stream(purpose: &str) -> Stream {
     Seed::new(WORLD).stream("mini world", purpose)
 }
 
-/// Generates up to `rows` different rows of `task` (a name from [`crate::task::tasks`]).
+/// Whether there are rows of the task called `task`: of ours, and of no other.
+pub fn has(task: &str) -> bool {
+    find_task(task).is_some()
+}
+
+/// Generates up to `rows` different rows of `task` (a name that it [`has`]).
 ///
 /// Tasks about a closed set of facts have fewer rows than may be asked for, and none has more than
 /// [`MAX_ROWS`].

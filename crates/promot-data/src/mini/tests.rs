@@ -41,7 +41,7 @@ fn every_label_is_as_frequent_as_the_others() {
         }
         let fair = drawn.len() / labels.len();
         for label in labels {
-            let count = counts[*label];
+            let count = counts[label.as_str()];
             assert!(
                 count.abs_diff(fair) < fair / 5,
                 "{}: {label} {count} of {}",

@@ -6,34 +6,28 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{Check, DataError};
-use crate::record::Record;
+use super::rows::Rows;
+use super::{DataError, MAX_ROW_BYTES};
 
-/// No row of text is longer; a line beyond is another kind of file.
-const MAX_LINE_BYTES: u64 = 64 << 20;
+/// What some editors write before UTF-8 text.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// Reads up to `limit` rows and checks each.
-pub(super) fn read(
-    path: &Path,
-    limit: Option<usize>,
-    check: impl Fn(&Record) -> Result<(), crate::record::FieldError>,
-) -> Result<Vec<Record>, DataError> {
-    let check: Check<'_> = &check;
+/// Reads rows until there are enough, and checks each.
+pub(super) fn read(path: &Path, rows: &mut Rows<'_>) -> Result<(), DataError> {
     let io = |source| DataError::Io {
         path: path.to_owned(),
         source,
     };
     let mut reader = BufReader::new(File::open(path).map_err(io)?);
-    let mut records = Vec::new();
     let mut bytes = Vec::new();
     for line in 1.. {
-        if limit.is_some_and(|limit| records.len() >= limit) {
+        if rows.are_enough() {
             break;
         }
         bytes.clear();
         let read = reader
             .by_ref()
-            .take(MAX_LINE_BYTES)
+            .take(MAX_ROW_BYTES as u64)
             .read_until(b'\n', &mut bytes)
             .map_err(io)?;
         if read == 0 {
@@ -45,13 +39,17 @@ pub(super) fn read(
             problem,
             hint,
         };
-        if read as u64 == MAX_LINE_BYTES {
+        if read == MAX_ROW_BYTES {
             return Err(fail("a line of more than 64 MiB".to_owned(), None));
         }
         let text = std::str::from_utf8(&bytes).map_err(|error| {
             let problem = format!("byte {} is not valid UTF-8", error.valid_up_to() + 1);
             fail(problem, Some("save the file as UTF-8".to_owned()))
         })?;
+        let text = match line {
+            1 => text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text),
+            _ => text,
+        };
         if text.trim().is_empty() {
             continue;
         }
@@ -59,39 +57,20 @@ pub(super) fn read(
             let problem = format!("not JSON at column {}: {error}", error.column());
             fail(problem, Some("expected one JSON object a line".to_owned()))
         })?;
-        let Value::Object(fields) = value else {
+        let Value::Object(columns) = value else {
             let problem = "expected a JSON object with the task's fields".to_owned();
             return Err(fail(problem, None));
         };
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let record = Record::new(format!("{name}:{line}"), fields);
-        check(&record).map_err(|error| fail(error.problem, error.hint))?;
-        records.push(record);
+        rows.push(path, line, &columns)
+            .map_err(|error| fail(error.problem, error.hint))?;
     }
-    Ok(records)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use super::super::{JsonlFiles, Source, load};
-    use crate::split::Split;
-    use crate::task::find_task;
-
-    fn error_of(content: &[u8]) -> String {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("rows.jsonl");
-        std::fs::write(&path, content).unwrap();
-        let files = JsonlFiles {
-            train: Some(path),
-            ..JsonlFiles::default()
-        };
-        let task = find_task("rte").unwrap();
-        let error = load(task, &Source::Jsonl(files), Split::Train, None).unwrap_err();
-        let place = directory.path().display().to_string() + "/";
-        error.to_string().replace(&place, "")
-    }
+    use super::super::tests::{error_of, load_content};
+    use super::super::{FileFormat, Mapping};
 
     const GOOD: &str = r#"{"premise": "P.", "hypothesis": "H.", "label": "entailment"}"#;
 
@@ -111,22 +90,17 @@ mod tests {
         ] {
             // A blank line counts as a line, but is no row.
             let content = [GOOD.as_bytes(), b"\n\n", bad, b"\n"].concat();
-            let error = error_of(&content);
+            let (error, _) = error_of(FileFormat::Jsonl, &content);
             assert!(error.starts_with(expected), "{error}");
         }
-        assert_eq!(error_of(b"\n"), "rows.jsonl has no rows");
+        let (error, _) = error_of(FileFormat::Jsonl, b"\n");
+        assert_eq!(error, "rows.jsonl has no rows");
     }
 
     #[test]
-    fn a_missing_file_and_a_missing_split_are_named() {
-        let task = find_task("rte").unwrap();
-        let files = JsonlFiles {
-            train: Some(PathBuf::from("no/such.jsonl")),
-            ..JsonlFiles::default()
-        };
-        let error = load(task, &Source::Jsonl(files.clone()), Split::Train, None).unwrap_err();
-        assert!(error.to_string().starts_with("no/such.jsonl: "), "{error}");
-        let error = load(task, &Source::Jsonl(files), Split::Test, None).unwrap_err();
-        assert_eq!(error.to_string(), "no test file is given for task rte");
+    fn a_byte_order_mark_is_no_part_of_the_first_row() {
+        let content = [b"\xef\xbb\xbf", GOOD.as_bytes()].concat();
+        let rows = load_content(FileFormat::Jsonl, &content, &Mapping::default());
+        assert_eq!(rows.unwrap()[0].text("premise").unwrap(), "P.");
     }
 }

@@ -15,14 +15,14 @@ impl Task for Cb {
     fn title(&self) -> &'static str {
         "CB"
     }
-    fn fields(&self) -> &'static [&'static str] {
-        nli::FIELDS
+    fn fields(&self) -> Vec<&str> {
+        nli::FIELDS.to_vec()
     }
     fn metric(&self) -> MetricKind {
         MetricKind::Accuracy
     }
     fn answer_format(&self) -> AnswerFormat {
-        AnswerFormat::Labels(nli::THREE_WAY)
+        AnswerFormat::labels(nli::THREE_WAY)
     }
     fn evaluation_split(&self) -> Split {
         Split::Validation

@@ -1,14 +1,17 @@
-//! The tasks of the paper, one file each: fields, template (Table 7), verbalizer, metric.
+//! The tasks of the paper, one file each: fields, template (Table 7), verbalizer, metric; and tasks
+//! that users define.
 //!
 //! A task does not know where its rows come from.
 
 mod cb;
+mod custom;
 mod nli;
 mod openbookqa;
 mod question;
 mod rte;
 mod snli;
 mod summary;
+mod template;
 #[cfg(test)]
 mod tests;
 mod translation;
@@ -21,7 +24,13 @@ mod wmt16_en_de;
 mod wmt16_en_ro;
 mod xsum;
 
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
 use promot_core::MetricKind;
+
+pub use custom::{CustomTask, TaskDefinition, TaskProblem};
+pub use template::{Template, TemplateError};
 
 use crate::postprocess;
 use crate::record::{FieldError, Record};
@@ -51,22 +60,32 @@ impl Rendered {
 }
 
 /// What a task's answers look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerFormat {
     /// One of these words.
-    Labels(&'static [&'static str]),
+    Labels(Vec<String>),
     /// Any text.
     Text,
 }
 
+impl AnswerFormat {
+    /// One of `words`.
+    fn labels(words: &[&str]) -> Self {
+        Self::Labels(words.iter().map(|&word| word.to_owned()).collect())
+    }
+}
+
+/// A task that can be shared: one of ours, or one that a user defined.
+pub type TaskRef = Arc<dyn Task>;
+
 /// A task: how rows become prompts, and how answers are judged.
-pub trait Task: Sync {
+pub trait Task: Send + Sync {
     /// The name in pipeline files.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
     /// The name in tables.
-    fn title(&self) -> &'static str;
+    fn title(&self) -> &str;
     /// The fields that a row must have.
-    fn fields(&self) -> &'static [&'static str];
+    fn fields(&self) -> Vec<&str>;
     /// What is measured (paper section 5.1).
     fn metric(&self) -> MetricKind;
     /// What answers look like.
@@ -94,25 +113,34 @@ pub trait Task: Sync {
     }
 }
 
-/// All tasks. A new one is a file and a line here.
-pub fn tasks() -> &'static [&'static dyn Task] {
-    &[
-        &rte::Rte,
-        &cb::Cb,
-        &wic::Wic,
-        &snli::Snli,
-        &openbookqa::OpenBookQa,
-        &triviaqa::TriviaQa,
-        &webquestions::WebQuestions,
-        &wmt14_en_fr::Wmt14EnFr,
-        &wmt16_en_de::Wmt16EnDe,
-        &wmt16_en_ro::Wmt16EnRo,
-        &xsum::XSum,
-        &wikilingua_en::WikiLinguaEn,
-    ]
+impl fmt::Debug for dyn Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", self.name())
+    }
 }
 
-/// The task called `name`.
-pub fn find_task(name: &str) -> Option<&'static dyn Task> {
-    tasks().iter().copied().find(|task| task.name() == name)
+/// Our own tasks. A new one is a file and a line here.
+pub fn tasks() -> &'static [TaskRef] {
+    static TASKS: LazyLock<[TaskRef; 12]> = LazyLock::new(|| {
+        [
+            Arc::new(rte::Rte),
+            Arc::new(cb::Cb),
+            Arc::new(wic::Wic),
+            Arc::new(snli::Snli),
+            Arc::new(openbookqa::OpenBookQa),
+            Arc::new(triviaqa::TriviaQa),
+            Arc::new(webquestions::WebQuestions),
+            Arc::new(wmt14_en_fr::Wmt14EnFr),
+            Arc::new(wmt16_en_de::Wmt16EnDe),
+            Arc::new(wmt16_en_ro::Wmt16EnRo),
+            Arc::new(xsum::XSum),
+            Arc::new(wikilingua_en::WikiLinguaEn),
+        ]
+    });
+    &*TASKS
+}
+
+/// Our own task called `name`.
+pub fn find_task(name: &str) -> Option<TaskRef> {
+    tasks().iter().find(|task| task.name() == name).cloned()
 }

@@ -16,14 +16,14 @@ impl Task for OpenBookQa {
     fn title(&self) -> &'static str {
         "OpenBookQA"
     }
-    fn fields(&self) -> &'static [&'static str] {
-        &["question", "choices", "answer_index"]
+    fn fields(&self) -> Vec<&str> {
+        vec!["question", "choices", "answer_index"]
     }
     fn metric(&self) -> MetricKind {
         MetricKind::Accuracy
     }
     fn answer_format(&self) -> AnswerFormat {
-        AnswerFormat::Labels(LETTERS)
+        AnswerFormat::labels(LETTERS)
     }
     fn render(&self, record: &Record) -> Result<Rendered, FieldError> {
         let question = record.text("question")?;

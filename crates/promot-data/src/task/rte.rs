@@ -15,14 +15,14 @@ impl Task for Rte {
     fn title(&self) -> &'static str {
         "RTE"
     }
-    fn fields(&self) -> &'static [&'static str] {
-        nli::FIELDS
+    fn fields(&self) -> Vec<&str> {
+        nli::FIELDS.to_vec()
     }
     fn metric(&self) -> MetricKind {
         MetricKind::Accuracy
     }
     fn answer_format(&self) -> AnswerFormat {
-        AnswerFormat::Labels(&["True", "False"])
+        AnswerFormat::labels(&["True", "False"])
     }
     fn evaluation_split(&self) -> Split {
         Split::Validation

@@ -14,14 +14,14 @@ impl Task for Snli {
     fn title(&self) -> &'static str {
         "SNLI"
     }
-    fn fields(&self) -> &'static [&'static str] {
-        nli::FIELDS
+    fn fields(&self) -> Vec<&str> {
+        nli::FIELDS.to_vec()
     }
     fn metric(&self) -> MetricKind {
         MetricKind::Accuracy
     }
     fn answer_format(&self) -> AnswerFormat {
-        AnswerFormat::Labels(nli::THREE_WAY)
+        AnswerFormat::labels(nli::THREE_WAY)
     }
 
     fn render(&self, record: &Record) -> Result<Rendered, FieldError> {

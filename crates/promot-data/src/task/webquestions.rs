@@ -14,8 +14,8 @@ impl Task for WebQuestions {
     fn title(&self) -> &'static str {
         "WebQuestions"
     }
-    fn fields(&self) -> &'static [&'static str] {
-        question::FIELDS
+    fn fields(&self) -> Vec<&str> {
+        question::FIELDS.to_vec()
     }
     fn metric(&self) -> MetricKind {
         MetricKind::ExactMatch

@@ -15,14 +15,14 @@ impl Task for Wic {
     fn title(&self) -> &'static str {
         "WiC"
     }
-    fn fields(&self) -> &'static [&'static str] {
-        &["word", "sentence1", "sentence2", "label"]
+    fn fields(&self) -> Vec<&str> {
+        vec!["word", "sentence1", "sentence2", "label"]
     }
     fn metric(&self) -> MetricKind {
         MetricKind::Accuracy
     }
     fn answer_format(&self) -> AnswerFormat {
-        AnswerFormat::Labels(&["True", "False"])
+        AnswerFormat::labels(&["True", "False"])
     }
     fn evaluation_split(&self) -> Split {
         Split::Validation

@@ -14,8 +14,8 @@ impl Task for Wmt14EnFr {
     fn title(&self) -> &'static str {
         "WMT14 En-Fr"
     }
-    fn fields(&self) -> &'static [&'static str] {
-        translation::FIELDS
+    fn fields(&self) -> Vec<&str> {
+        translation::FIELDS.to_vec()
     }
     fn metric(&self) -> MetricKind {
         MetricKind::Bleu

@@ -14,8 +14,8 @@ impl Task for Wmt16EnDe {
     fn title(&self) -> &'static str {
         "WMT16 En-De"
     }
-    fn fields(&self) -> &'static [&'static str] {
-        translation::FIELDS
+    fn fields(&self) -> Vec<&str> {
+        translation::FIELDS.to_vec()
     }
     fn metric(&self) -> MetricKind {
         MetricKind::Bleu

@@ -14,8 +14,8 @@ impl Task for XSum {
     fn title(&self) -> &'static str {
         "XSum"
     }
-    fn fields(&self) -> &'static [&'static str] {
-        summary::FIELDS
+    fn fields(&self) -> Vec<&str> {
+        summary::FIELDS.to_vec()
     }
     fn metric(&self) -> MetricKind {
         MetricKind::Rouge2

@@ -146,9 +146,13 @@ pub(crate) struct GenerateArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SamplesArgs {
-    /// The task, as `promot-pipeline tasks` names it
+    /// The task, as `promot-pipeline tasks` or the pipeline file names it
     pub(crate) task: String,
-    /// A JSON Lines file with the task's fields; rows of the mini world if not given
+    /// A pipeline file that defines the task, or says where its rows are
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pipeline: Option<PathBuf>,
+    /// A JSON Lines file with the task's fields; if not given, the rows that the pipeline has of
+    /// the task, or rows of the mini world
     #[arg(long, value_name = "FILE")]
     pub(crate) jsonl: Option<PathBuf>,
     /// How many prompts to print

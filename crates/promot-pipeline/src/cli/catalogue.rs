@@ -4,14 +4,17 @@ use std::fmt::Write as _;
 
 use promot_core::Seed;
 use promot_data::fewshot::FewShot;
-use promot_data::source::{JsonlFiles, Source, load};
+use promot_data::mini;
+use promot_data::source::{FileFormat, FileSource, Mapping, Source, SplitFiles, load};
 use promot_data::split::Split;
-use promot_data::task::{find_task, tasks as all_tasks};
+use promot_data::task::tasks as all_tasks;
 use promot_pipeline::diagnostic::nearest;
+use promot_pipeline::plan::{DataSource, Plan, StageKind, TaskSet};
 use promot_pipeline::run::RunError;
 
-use super::args::SamplesArgs;
+use super::args::{PipelineArgs, SamplesArgs};
 use super::failure::Failure;
+use super::load::load as load_plan;
 use super::output::print;
 
 /// Lists the tasks.
@@ -36,8 +39,18 @@ pub(crate) fn tasks() -> Result<(), Failure> {
 
 /// Prints prompts with their targets.
 pub(crate) fn samples(args: &SamplesArgs) -> Result<(), Failure> {
-    let Some(task) = find_task(&args.task) else {
-        let names: Vec<&str> = all_tasks().iter().map(|task| task.name()).collect();
+    let plan = match &args.pipeline {
+        Some(file) => Some(load_plan(&PipelineArgs {
+            file: file.clone(),
+            sets: Vec::new(),
+        })?),
+        None => None,
+    };
+    let tasks = plan
+        .as_ref()
+        .map_or_else(TaskSet::default, |plan| plan.tasks.clone());
+    let Some(task) = tasks.find(&args.task) else {
+        let names = tasks.names();
         let hint = nearest(&args.task, &names).map_or_else(
             || format!("expected one of {}", names.join(", ")),
             |near| format!("did you mean `{near}`?"),
@@ -47,17 +60,29 @@ pub(crate) fn samples(args: &SamplesArgs) -> Result<(), Failure> {
             args.task
         )));
     };
-    let source = match &args.jsonl {
-        Some(file) => Source::Jsonl(JsonlFiles {
-            train: Some(file.clone()),
-            ..JsonlFiles::default()
+    let source = match (&args.jsonl, &plan) {
+        (Some(file), _) => Source::Files(FileSource {
+            format: FileFormat::Jsonl,
+            files: SplitFiles {
+                train: vec![file.clone()],
+                ..SplitFiles::default()
+            },
+            mapping: Mapping::default(),
         }),
-        None => Source::Mini,
+        (None, Some(plan)) => source_of(&args.task, plan),
+        (None, None) => Source::Mini,
     };
+    if source == Source::Mini && !mini::has(&args.task) {
+        return Err(Failure::BadInput(format!(
+            "error: no stage of the pipeline says where rows of task `{}` are\n  hint: add a data \
+             stage, or give --jsonl",
+            args.task
+        )));
+    }
     // Worked examples are other rows, so there have to be more than are shown.
     let needed = args.rows.max(1).saturating_add(args.shots);
-    let pool = load(task, &source, Split::Train, Some(needed)).map_err(RunError::from)?;
-    let few = FewShot::new(task, &pool, args.shots, Seed::new(args.seed))
+    let pool = load(&*task, &source, Split::Train, Some(needed)).map_err(RunError::from)?;
+    let few = FewShot::new(&*task, &pool, args.shots, Seed::new(args.seed))
         .map_err(|error| Failure::BadInput(format!("error: {error}")))?;
     for record in pool.iter().take(args.rows) {
         let example = few
@@ -69,4 +94,19 @@ pub(crate) fn samples(args: &SamplesArgs) -> Result<(), Failure> {
         ))?;
     }
     Ok(())
+}
+
+/// Where the first stage that has rows of a task has them from.
+fn source_of(task: &str, plan: &Plan) -> Source {
+    let sources = plan.stages().flat_map(|stage| match &stage.kind {
+        StageKind::Data(params) if params.task == task => vec![&params.source],
+        StageKind::Eval(params) => {
+            let tasks = params.tasks.iter();
+            let tasks = tasks.filter(|evaluated| evaluated.task == task);
+            tasks.map(|evaluated| &evaluated.source).collect()
+        }
+        _ => Vec::new(),
+    });
+    let mut sources = sources.map(DataSource::source);
+    sources.next().unwrap_or(Source::Mini)
 }

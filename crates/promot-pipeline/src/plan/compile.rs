@@ -10,7 +10,8 @@ use promot_core::{Digest, Digester, Seed};
 use super::hub_model::hub_model;
 use super::key;
 use super::params::{BaseModel, EvalParams, MixParams, StageKind};
-use super::read::{Reader, Reference};
+use super::read::{Reader, Reference, read_tasks};
+use super::tasks::TaskSet;
 use super::widths::check_widths;
 use super::{Plan, Stage};
 use promot_model::arch::ModelConfig;
@@ -46,6 +47,10 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
     let base = fields
         .take("model")
         .and_then(|node| base_model(node, directory, &mut diagnostics));
+    let tasks = match fields.take("tasks") {
+        Some(node) => read_tasks(node, &mut diagnostics),
+        None => TaskSet::default(),
+    };
     let has_model_key = root_has(root, "model");
     let stages = fields.require("stages", &mut diagnostics);
     fields.finish(&mut diagnostics);
@@ -59,6 +64,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
                     let mut reader = Reader {
                         diagnostics: &mut diagnostics,
                         references: Vec::new(),
+                        tasks: &tasks,
                         directory,
                         uses_base: None,
                     };
@@ -113,7 +119,15 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
             .map(|input| (parsed[input.index()].name.as_str(), keys[input]))
             .collect();
         let kind = stage.kind.as_ref().expect("no problems were found");
-        let of_stage = key::facts(&stage.name, kind, &inputs, seed, precision, base.as_ref());
+        let of_stage = key::facts(
+            &stage.name,
+            kind,
+            &inputs,
+            seed,
+            precision,
+            base.as_ref(),
+            &tasks,
+        );
         keys.insert(index, key::key(&of_stage));
         facts.insert(index, of_stage);
     }
@@ -131,6 +145,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
         seed,
         precision,
         base,
+        tasks,
         graph,
         order,
     })
@@ -153,7 +168,7 @@ fn precision(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics) -> Precisio
     fields.choice("precision", &choices, Precision::default(), diagnostics)
 }
 
-fn is_plain(name: &str) -> bool {
+pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 64
         && name

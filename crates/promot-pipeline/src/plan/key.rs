@@ -7,6 +7,7 @@ use promot_model::gemm::Precision;
 use serde_json::Value;
 
 use super::params::{BaseModel, StageKind};
+use super::tasks::TaskSet;
 
 /// Versions of the code that computes each kind of artifact: raised when results change.
 fn code_version(kind: &StageKind) -> u32 {
@@ -18,7 +19,8 @@ fn code_version(kind: &StageKind) -> u32 {
 }
 
 /// Everything that determines a stage's artifact, by path: parameters with defaults filled in, the
-/// keys of its inputs, the seed, the precision, the code's version.
+/// keys of its inputs, the seed, the precision, the code's version, the definitions of tasks that
+/// the file defines.
 pub(super) fn facts(
     name: &str,
     kind: &StageKind,
@@ -26,6 +28,7 @@ pub(super) fn facts(
     seed: Seed,
     precision: Precision,
     base: Option<&BaseModel>,
+    tasks: &TaskSet,
 ) -> BTreeMap<String, String> {
     let params = match kind {
         StageKind::Data(params) => serde_json::to_value(params),
@@ -40,6 +43,13 @@ pub(super) fn facts(
     for (input, key) in inputs {
         facts.insert(format!("input {input}"), key.to_string());
     }
+    for name in task_names(kind) {
+        if let Some(task) = tasks.custom(name) {
+            let definition = serde_json::to_value(task.definition());
+            let definition = definition.expect("plain data serialises");
+            flatten(&format!("task {name}"), &definition, &mut facts);
+        }
+    }
     facts.insert("stage".to_owned(), name.to_owned());
     facts.insert("kind".to_owned(), kind.name().to_owned());
     facts.insert("code version".to_owned(), code_version(kind).to_string());
@@ -53,6 +63,18 @@ pub(super) fn facts(
     facts
 }
 
+/// The tasks that a stage names itself; others are in the keys of its inputs.
+fn task_names(kind: &StageKind) -> Vec<&str> {
+    match kind {
+        StageKind::Data(params) => vec![&params.task],
+        StageKind::Eval(params) => {
+            let tasks = params.tasks.iter();
+            tasks.map(|evaluated| evaluated.task.as_str()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// The digest of a stage's facts.
 pub(super) fn key(facts: &BTreeMap<String, String>) -> Digest {
     facts
@@ -63,7 +85,7 @@ pub(super) fn key(facts: &BTreeMap<String, String>) -> Digest {
         .finish()
 }
 
-/// Leaves of a JSON value by path. File paths are left out: content counts, not where it lies.
+/// Leaves of a JSON value by path.
 fn flatten(path: &str, value: &Value, facts: &mut BTreeMap<String, String>) {
     let below = |key: &str| {
         if path.is_empty() {
@@ -76,17 +98,12 @@ fn flatten(path: &str, value: &Value, facts: &mut BTreeMap<String, String>) {
         Value::Object(map) => map
             .iter()
             .for_each(|(key, value)| flatten(&below(key), value, facts)),
-        Value::Array(list) => match list.as_slice() {
-            [Value::String(_), Value::String(digest)] if digest.parse::<Digest>().is_ok() => {
-                facts.insert(path.to_owned(), digest.clone());
+        Value::Array(list) => {
+            facts.insert(below("length"), list.len().to_string());
+            for (i, value) in list.iter().enumerate() {
+                flatten(&below(&i.to_string()), value, facts);
             }
-            _ => {
-                facts.insert(below("length"), list.len().to_string());
-                for (i, value) in list.iter().enumerate() {
-                    flatten(&below(&i.to_string()), value, facts);
-                }
-            }
-        },
+        }
         Value::String(text) => {
             facts.insert(path.to_owned(), text.clone());
         }

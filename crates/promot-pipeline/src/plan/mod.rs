@@ -6,21 +6,24 @@ mod hub_model;
 mod key;
 mod params;
 mod read;
+mod tasks;
 mod why;
 mod widths;
 
 pub use compile::compile;
 pub use params::{
-    BaseModel, CurriculumParams, DataParams, DataSource, DrawShots, EvalModel, EvalParams,
-    EvalTask, MixParams, MixPart, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams,
-    PromptTuneParams, StageKind, TrainParams,
+    BaseModel, CurriculumParams, DataFiles, DataParams, DataSource, DrawShots, EvalModel,
+    EvalParams, EvalTask, FileSet, MixParams, MixPart, ModelSize, ModelTuneParams, OptimizerKind,
+    PretrainParams, PromptTuneParams, StageKind, TrainParams,
 };
+pub use tasks::TaskSet;
 pub use why::{Staleness, staleness};
 
 use std::collections::BTreeMap;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use promot_core::{Digest, Seed};
+use promot_data::task::TaskRef;
 use promot_model::gemm::Precision;
 
 /// A pipeline that can be run: the only way to one is [`compile`].
@@ -34,6 +37,8 @@ pub struct Plan {
     pub precision: Precision,
     /// The pretrained model, unless the pipeline makes its own.
     pub base: Option<BaseModel>,
+    /// The tasks that stages may name.
+    pub tasks: TaskSet,
     graph: DiGraph<Stage, ()>,
     /// Stages in an order in which every stage comes after its inputs.
     order: Vec<NodeIndex>,
@@ -61,6 +66,14 @@ impl Plan {
     /// The stage called `name`.
     pub fn stage(&self, name: &str) -> Option<&Stage> {
         self.stages().find(|stage| stage.name == name)
+    }
+
+    /// The task called `name`.
+    ///
+    /// # Panics
+    /// If there is none, which compiling has ruled out for the names that stages have.
+    pub fn task(&self, name: &str) -> TaskRef {
+        self.tasks.find(name).expect("names were resolved")
     }
 
     /// Names of the stages whose artifacts `name` reads, in the order of the file.

@@ -1,11 +1,13 @@
 //! What each kind of stage is told, with all defaults filled in and all names resolved.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use promot_core::Digest;
-use promot_data::source::{JsonlFiles, Source};
+use promot_core::{Digest, Digester};
+use promot_data::source::{FileFormat, FileSource, Mapping, Source, SplitFiles};
 use promot_model::optim::Decay;
-use serde::Serialize;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 
 use crate::hub::Snapshot;
 
@@ -105,31 +107,86 @@ impl StageKind {
 pub enum DataSource {
     /// The mini world.
     Mini,
-    /// JSON Lines files: for each split the path and the content's digest.
-    Jsonl {
-        /// Rows to train on.
-        train: Option<(PathBuf, Digest)>,
-        /// Validation rows.
-        validation: Option<(PathBuf, Digest)>,
-        /// Test rows.
-        test: Option<(PathBuf, Digest)>,
-    },
+    /// Files.
+    #[serde(untagged)]
+    Files(Box<DataFiles>),
+}
+
+/// Files with rows, by split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataFiles {
+    /// What the files are.
+    pub format: FileFormat,
+    /// Rows to train on.
+    pub train: Option<FileSet>,
+    /// Validation rows.
+    pub validation: Option<FileSet>,
+    /// Test rows.
+    pub test: Option<FileSet>,
+    /// From columns to fields.
+    pub mapping: Mapping,
+}
+
+/// Files of a split. Serialised they are the digest of their content: where they lie does not
+/// count.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct FileSet {
+    /// Where they are, in the order in which they are read.
+    #[serde(skip)]
+    pub paths: Vec<PathBuf>,
+    /// Digest of the content; of one file its own.
+    pub digest: Digest,
+}
+
+impl FileSet {
+    /// Files with the digests of their contents.
+    pub fn new(paths: Vec<PathBuf>, digests: &[Digest]) -> Self {
+        let digest = match digests {
+            [only] => *only,
+            several => {
+                let add =
+                    |digester: Digester, digest: &Digest| digester.field("file", digest.as_bytes());
+                several.iter().fold(Digester::new(), add).finish()
+            }
+        };
+        Self { paths, digest }
+    }
+}
+
+impl Serialize for DataFiles {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let splits = [
+            ("train", &self.train),
+            ("validation", &self.validation),
+            ("test", &self.test),
+        ];
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(self.format.name(), &BTreeMap::from(splits))?;
+        if !self.mapping.is_empty() {
+            map.serialize_entry("mapping", &self.mapping)?;
+        }
+        map.end()
+    }
 }
 
 impl DataSource {
     /// The same as `promot-data` names it.
     pub fn source(&self) -> Source {
-        let path = |file: &Option<(PathBuf, Digest)>| file.as_ref().map(|(path, _)| path.clone());
+        let paths = |files: &Option<FileSet>| {
+            let paths = files.as_ref().map(|files| files.paths.clone());
+            paths.unwrap_or_default()
+        };
         match self {
             Self::Mini => Source::Mini,
-            Self::Jsonl {
-                train,
-                validation,
-                test,
-            } => Source::Jsonl(JsonlFiles {
-                train: path(train),
-                validation: path(validation),
-                test: path(test),
+            Self::Files(files) => Source::Files(FileSource {
+                format: files.format,
+                files: SplitFiles {
+                    train: paths(&files.train),
+                    validation: paths(&files.validation),
+                    test: paths(&files.test),
+                },
+                mapping: files.mapping.clone(),
             }),
         }
     }

@@ -54,7 +54,15 @@ impl Report {
             let (name, artifact) = (stage.name.clone(), directory.artifact());
             match &stage.kind {
                 StageKind::Eval(_) => {
-                    let table: TableData = read(&artifact.join("table.json"))?;
+                    let mut table: TableData = read(&artifact.join("table.json"))?;
+                    // A title decides nothing, so it is no part of what is stored under a key.
+                    for cell in &table.cells {
+                        let task = &cell.record.task;
+                        if let Some(custom) = plan.tasks.custom(task) {
+                            let title = custom.definition().title.clone();
+                            table.titles.insert(task.clone(), title);
+                        }
+                    }
                     report.tables.push((name, table));
                 }
                 StageKind::Pretrain(_) | StageKind::PromptTune(_) | StageKind::ModelTune(_) => {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{LEGEND, Report, rows, title};
+use super::{LEGEND, Report, rows};
 
 /// The whole report: tables, outputs side by side, checkpoints.
 pub fn markdown(report: &Report) -> String {
@@ -28,7 +28,12 @@ pub fn markdown(report: &Report) -> String {
             let Some(sample) = cell.samples.first() else {
                 continue;
             };
-            let _ = writeln!(text, "**{}, {}-shot**\n", title(&record.task), record.shots);
+            let _ = writeln!(
+                text,
+                "**{}, {}-shot**\n",
+                data.title(&record.task),
+                record.shots
+            );
             let _ = writeln!(text, "```text\n{}\n```\n", sample.input);
             let _ = writeln!(text, "- expected: {}", quoted(&sample.target));
             for model in &data.models {

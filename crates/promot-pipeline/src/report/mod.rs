@@ -8,6 +8,8 @@ pub use collect::CollectError;
 pub use markdown::markdown;
 pub use table::terminal;
 
+use std::collections::BTreeMap;
+
 use promot_core::MetricRecord;
 use promot_model::gemm::Precision;
 use serde::{Deserialize, Serialize};
@@ -45,6 +47,9 @@ pub struct TableData {
     pub models: Vec<String>,
     /// All scores.
     pub cells: Vec<Cell>,
+    /// Titles of the tasks that the pipeline defines, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub titles: BTreeMap<String, String>,
 }
 
 /// A finished pipeline's report.
@@ -94,6 +99,14 @@ impl TableData {
             }
         }
         shots
+    }
+
+    /// What a task is called in tables.
+    fn title(&self, task: &str) -> String {
+        self.titles.get(task).cloned().unwrap_or_else(|| {
+            let task_of_ours = promot_data::task::find_task(task);
+            task_of_ours.map_or(task.to_owned(), |task| task.title().to_owned())
+        })
     }
 
     /// The plain mean over the evaluation tasks, in [0, 100] (paper section 5.1).
@@ -151,7 +164,7 @@ fn rows(data: &TableData) -> Rows {
     for task in data.tasks(true) {
         let samples = data.models.iter().find_map(|m| data.cell(m, task, 0, true));
         let mut row = vec![
-            format!("{} (tuned, 0-shot)", title(task)),
+            format!("{} (tuned, 0-shot)", data.title(task)),
             samples.map_or(String::new(), |cell| cell.record.samples.to_string()),
         ];
         for model in &data.models {
@@ -209,7 +222,7 @@ fn rows(data: &TableData) -> Rows {
             .iter()
             .find(|cell| !cell.is_target && cell.record.task == task);
         let mut row = vec![
-            title(task).to_owned(),
+            data.title(task),
             samples.map_or(String::new(), |cell| cell.record.samples.to_string()),
         ];
         for (model, k) in &columns {
@@ -227,10 +240,6 @@ fn rows(data: &TableData) -> Rows {
         rows.push(row);
     }
     Rows { header, rows }
-}
-
-fn title(task: &str) -> &str {
-    promot_data::task::find_task(task).map_or(task, |task| task.title())
 }
 
 /// What the numbers in a table mean.

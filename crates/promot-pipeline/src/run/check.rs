@@ -2,7 +2,7 @@
 
 use promot_data::source::load;
 use promot_data::split::Split;
-use promot_data::task::find_task;
+use promot_data::task::Task;
 
 use super::error::RunError;
 use super::loaded::load_base;
@@ -25,22 +25,24 @@ pub fn check_inputs(plan: &Plan) -> Result<(), RunError> {
         let in_stage = |error: RunError| error.in_stage(&stage.name);
         match &stage.kind {
             StageKind::Data(params) => {
-                check_rows(&params.task, &params.source, &[Split::Train]).map_err(in_stage)?;
+                check_rows(&*plan.task(&params.task), &params.source, &[Split::Train])
+                    .map_err(in_stage)?;
             }
             StageKind::Eval(params) => {
-                for task in &params.tasks {
+                for evaluated in &params.tasks {
+                    let task = plan.task(&evaluated.task);
                     let splits: &[Split] = if params.shots.iter().any(|&shots| shots > 0) {
                         &[Split::Train]
                     } else {
                         &[]
                     };
-                    check_rows(&task.task, &task.source, splits).map_err(in_stage)?;
-                    check_evaluated(&task.task, &task.source).map_err(in_stage)?;
+                    check_rows(&*task, &evaluated.source, splits).map_err(in_stage)?;
+                    check_evaluated(&*task, &evaluated.source).map_err(in_stage)?;
                 }
                 for target in &params.targets {
                     let data = plan.stage(target).map(|stage| &stage.kind);
                     if let Some(StageKind::Data(data)) = data {
-                        check_evaluated(&data.task, &data.source).map_err(in_stage)?;
+                        check_evaluated(&*plan.task(&data.task), &data.source).map_err(in_stage)?;
                     }
                 }
             }
@@ -50,14 +52,12 @@ pub fn check_inputs(plan: &Plan) -> Result<(), RunError> {
     Ok(())
 }
 
-fn check_evaluated(task: &str, source: &DataSource) -> Result<(), RunError> {
-    let split = find_task(task).expect("checked when compiled");
-    check_rows(task, source, &[split.evaluation_split()])
+fn check_evaluated(task: &dyn Task, source: &DataSource) -> Result<(), RunError> {
+    check_rows(task, source, &[task.evaluation_split()])
 }
 
 /// Generated rows need no check.
-fn check_rows(task: &str, source: &DataSource, splits: &[Split]) -> Result<(), RunError> {
-    let task = find_task(task).expect("checked when compiled");
+fn check_rows(task: &dyn Task, source: &DataSource, splits: &[Split]) -> Result<(), RunError> {
     if matches!(source, DataSource::Mini) {
         return Ok(());
     }

@@ -47,6 +47,16 @@ impl Node {
             _ => None,
         }
     }
+
+    /// A text, number or truth value as it is written.
+    pub fn written(&self) -> Option<String> {
+        match &self.value {
+            Value::Scalar(serde_yaml::Value::String(text)) => Some(text.clone()),
+            Value::Scalar(serde_yaml::Value::Number(number)) => Some(number.to_string()),
+            Value::Scalar(serde_yaml::Value::Bool(value)) => Some(value.to_string()),
+            _ => None,
+        }
+    }
 }
 
 /// Parses a text whose top is a mapping.

@@ -1,7 +1,5 @@
 //! Reads the fields of a mapping; every problem is noted and reading goes on.
 
-use std::path::PathBuf;
-
 use super::node::{Node, Value};
 use crate::diagnostic::{Diagnostics, Place};
 
@@ -66,11 +64,12 @@ impl<'n> Fields<'n> {
         node
     }
 
-    /// Everything that was not taken is unknown.
-    pub fn finish(self, diagnostics: &mut Diagnostics) {
+    /// Everything that was not taken is unknown. Returns whether there was anything.
+    pub fn finish(self, diagnostics: &mut Diagnostics) -> bool {
         for (key, place, _) in &self.left {
             diagnostics.unknown(*place, &format!("key of {}", self.what), key, &self.valid);
         }
+        !self.left.is_empty()
     }
 
     /// A whole number in `range`, or `default` if absent.
@@ -167,26 +166,20 @@ impl<'n> Fields<'n> {
         default: T,
         diagnostics: &mut Diagnostics,
     ) -> T {
-        let Some(node) = self.take(key) else {
-            return default;
-        };
-        let text = node.as_text().unwrap_or("");
-        if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
-            return *value;
-        }
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        match node.as_text() {
-            Some(text) => diagnostics.unknown(node.place, key, text, &names),
-            None => {
-                let message = format!(
-                    "`{key}`: expected one of {}, found {}",
-                    names.join(", "),
-                    node.describe()
-                );
-                diagnostics.push(node.place, message, None);
-            }
-        }
-        default
+        self.take(key)
+            .and_then(|node| chosen(node, key, choices, diagnostics))
+            .unwrap_or(default)
+    }
+
+    /// One of the named choices; its absence is a problem.
+    pub fn required_choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&'static str, T)],
+        diagnostics: &mut Diagnostics,
+    ) -> Option<T> {
+        self.require(key, diagnostics)
+            .and_then(|node| chosen(node, key, choices, diagnostics))
     }
 
     /// A text with its place, if there is one.
@@ -195,22 +188,55 @@ impl<'n> Fields<'n> {
         key: &'static str,
         diagnostics: &mut Diagnostics,
     ) -> Option<(&'n str, Place)> {
-        let node = self.take(key)?;
-        let text = node.as_text();
-        if text.is_none() {
-            let message = format!("`{key}`: expected text, found {}", node.describe());
-            diagnostics.push(node.place, message, None);
-        }
-        text.map(|text| (text, node.place))
+        self.take(key)
+            .and_then(|node| text_of(node, key, diagnostics))
     }
 
-    /// A path with its place, if there is one.
-    pub fn path(
+    /// A text with its place; its absence is a problem.
+    pub fn require_text(
         &mut self,
         key: &'static str,
         diagnostics: &mut Diagnostics,
-    ) -> Option<(PathBuf, Place)> {
-        self.text(key, diagnostics)
-            .map(|(text, place)| (PathBuf::from(text), place))
+    ) -> Option<(&'n str, Place)> {
+        self.require(key, diagnostics)
+            .and_then(|node| text_of(node, key, diagnostics))
     }
+}
+
+fn text_of<'n>(
+    node: &'n Node,
+    key: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<(&'n str, Place)> {
+    let text = node.as_text();
+    if text.is_none() {
+        let message = format!("`{key}`: expected text, found {}", node.describe());
+        diagnostics.push(node.place, message, None);
+    }
+    text.map(|text| (text, node.place))
+}
+
+fn chosen<T: Copy>(
+    node: &Node,
+    key: &str,
+    choices: &[(&'static str, T)],
+    diagnostics: &mut Diagnostics,
+) -> Option<T> {
+    let text = node.as_text().unwrap_or("");
+    if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
+        return Some(*value);
+    }
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    match node.as_text() {
+        Some(text) => diagnostics.unknown(node.place, key, text, &names),
+        None => {
+            let message = format!(
+                "`{key}`: expected one of {}, found {}",
+                names.join(", "),
+                node.describe()
+            );
+            diagnostics.push(node.place, message, None);
+        }
+    }
+    None
 }

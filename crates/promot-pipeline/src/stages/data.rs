@@ -2,7 +2,7 @@
 
 use promot_data::fewshot::FewShot;
 
-use super::rows::{evaluation_rows, task, training_rows};
+use super::rows::{evaluation_rows, training_rows};
 use crate::plan::{DataParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 
@@ -15,11 +15,11 @@ pub(crate) fn run(
     directory: &StageDirectory,
     context: &Context<'_>,
 ) -> Result<(), RunError> {
-    let rows = training_rows(params)?;
+    let rows = training_rows(params, context.plan)?;
     // What only trains needs no evaluation rows: their absence is told where they are needed.
-    let evaluated = evaluation_rows(task(&params.task), &params.source.source(), None);
+    let evaluated = evaluation_rows(&*rows.task, &params.source.source(), None);
     let evaluated = evaluated.map(|rows| rows.len()).ok();
-    let prompts = FewShot::new(rows.task, &rows.train, 0, context.plan.seed)
+    let prompts = FewShot::new(&*rows.task, &rows.train, 0, context.plan.seed)
         .map_err(|error| RunError::mismatch(error.to_string(), "give the data stage more rows"))?;
     let shown: Vec<_> = rows
         .train

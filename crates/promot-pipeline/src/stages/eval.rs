@@ -1,19 +1,20 @@
 //! `eval`: models measured on the tuned tasks and on tasks nobody tuned for (paper section 5).
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use promot_core::{Event, Example, MetricRecord};
 use promot_data::fewshot::FewShot;
 use promot_data::source::{Source, load};
 use promot_data::split::Split;
-use promot_data::task::{AnswerFormat, Task};
+use promot_data::task::{AnswerFormat, TaskRef};
 use promot_model::backend::Host;
 use promot_model::generate::GenerateOptions;
 use promot_model::graph::Var;
 use serde::{Deserialize, Serialize};
 
 use super::measure::{answers, judge};
-use super::rows::{evaluation_rows, shots_seed, task};
+use super::rows::{evaluation_rows, shots_seed};
 use super::training::{prompt_of, starting_model};
 use crate::plan::{DrawShots, EvalModel, EvalParams, Stage, StageKind};
 use crate::report::{Cell, SampleOutput, TableData};
@@ -24,7 +25,7 @@ const SAMPLES: usize = 3;
 
 /// One task with one number of worked examples.
 struct Measured {
-    task: &'static dyn Task,
+    task: TaskRef,
     source: Source,
     shots: usize,
     /// For targets the data stage, by which prompts are found.
@@ -92,6 +93,7 @@ pub(crate) fn run(
             .map(|model| model.label.clone())
             .collect(),
         cells,
+        titles: BTreeMap::new(),
     };
     let json = serde_json::to_vec_pretty(&table).expect("plain data serialises");
     directory.write("table.json", &json)
@@ -112,7 +114,7 @@ fn measured(params: &EvalParams, context: &Context<'_>) -> Vec<Measured> {
         };
         let source = data.source.source();
         measured.push(Measured {
-            task: task(&data.task),
+            task: context.plan.task(&data.task),
             source,
             shots: 0,
             target: Some(target.clone()),
@@ -122,7 +124,7 @@ fn measured(params: &EvalParams, context: &Context<'_>) -> Vec<Measured> {
         for evaluated in &params.tasks {
             let source = evaluated.source.source();
             measured.push(Measured {
-                task: task(&evaluated.task),
+                task: context.plan.task(&evaluated.task),
                 source,
                 shots,
                 target: None,
@@ -133,7 +135,7 @@ fn measured(params: &EvalParams, context: &Context<'_>) -> Vec<Measured> {
 }
 
 /// The words that targets are answered with.
-fn target_labels(measured: &[Measured]) -> Vec<&'static str> {
+fn target_labels(measured: &[Measured]) -> Vec<String> {
     let mut words = Vec::new();
     for what in measured.iter().filter(|what| what.target.is_some()) {
         if let AnswerFormat::Labels(labels) = what.task.answer_format() {
@@ -149,17 +151,17 @@ fn measure(
     model: &EvalModel,
     loaded: &LoadedModel,
     what: &Measured,
-    formats: &[&'static str],
+    formats: &[String],
     context: &Context<'_>,
 ) -> Result<Cell, RunError> {
-    let rows = evaluation_rows(what.task, &what.source, Some(params.rows))?;
+    let rows = evaluation_rows(&*what.task, &what.source, Some(params.rows))?;
     // Only few-shot prompts need training rows.
     let pool = match what.shots {
         0 => Vec::new(),
-        _ => load(what.task, &what.source, Split::Train, None)?,
+        _ => load(&*what.task, &what.source, Split::Train, None)?,
     };
     let seed = shots_seed(context.plan.seed);
-    let few = FewShot::new(what.task, &pool, what.shots, seed).map_err(|error| {
+    let few = FewShot::new(&*what.task, &pool, what.shots, seed).map_err(|error| {
         RunError::mismatch(error.to_string(), "give the task more training rows")
     })?;
     let few = match params.draw_shots {
@@ -193,7 +195,7 @@ fn measure(
     let (outputs, cut) = answers(
         &loaded.model,
         &loaded.tokenizer,
-        what.task,
+        &*what.task,
         &examples,
         prompt.as_ref(),
         &options,
@@ -211,7 +213,7 @@ fn measure(
             ),
         });
     }
-    let score = judge(what.task, &examples, &outputs)?;
+    let score = judge(&*what.task, &examples, &outputs)?;
     Ok(Cell {
         model: model.label.clone(),
         is_target: what.target.is_some(),
@@ -240,13 +242,38 @@ fn measure(
 
 /// The share of answers that begin with one of the target's labels, where the task has a format of
 /// its own.
-fn format_share(what: &Measured, formats: &[&str], outputs: &[String]) -> Option<f64> {
+fn format_share(what: &Measured, formats: &[String], outputs: &[String]) -> Option<f64> {
     if formats.is_empty() || what.task.answer_format() != AnswerFormat::Text {
         return None;
     }
-    let foreign = outputs.iter().filter(|output| {
-        let first = output.split_whitespace().next().unwrap_or("");
-        formats.contains(&first.trim_matches(|c: char| !c.is_alphanumeric()))
-    });
+    let foreign = outputs
+        .iter()
+        .filter(|output| formats.iter().any(|label| begins_with(output, label)));
     Some(100.0 * foreign.count() as f64 / outputs.len() as f64)
+}
+
+/// Whether the first words of `output`, without punctuation, are those of `label`.
+fn begins_with(output: &str, label: &str) -> bool {
+    let mut words = output.split_whitespace();
+    let bare = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+    label.split_whitespace().all(|expected| {
+        words
+            .next()
+            .is_some_and(|word| bare(word) == bare(expected))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::begins_with;
+
+    #[test]
+    fn labels_are_compared_word_by_word() {
+        for (output, label) in [("\"True\", I think", "True"), ("very good.", "very good")] {
+            assert!(begins_with(output, label), "{output}");
+        }
+        for (output, label) in [("Truely", "True"), ("very", "very good"), ("", "True")] {
+            assert!(!begins_with(output, label), "{output}");
+        }
+    }
 }

@@ -4,31 +4,27 @@ use promot_core::Seed;
 use promot_data::record::Record;
 use promot_data::source::{DataError, Source, load};
 use promot_data::split::Split;
-use promot_data::task::{Task, find_task};
+use promot_data::task::{Task, TaskRef};
 
-use crate::plan::DataParams;
+use crate::plan::{DataParams, Plan};
 
 /// Training rows of a task, without those that select checkpoints.
 pub(super) struct TrainingRows {
-    pub(super) task: &'static dyn Task,
+    pub(super) task: TaskRef,
     /// Rows to train on; worked examples come from here, too.
     pub(super) train: Vec<Record>,
     /// Rows that select checkpoints.
     pub(super) dev: Vec<Record>,
 }
 
-pub(super) fn task(name: &str) -> &'static dyn Task {
-    find_task(name).expect("checked when compiled")
-}
-
 /// Loads training rows and holds some back for choosing checkpoints.
 ///
 /// The rows that are evaluated later are never used for choosing: selection has rows of its own,
 /// at most a tenth of the training rows, taken from their end.
-pub(super) fn training_rows(params: &DataParams) -> Result<TrainingRows, DataError> {
-    let task = task(&params.task);
+pub(super) fn training_rows(params: &DataParams, plan: &Plan) -> Result<TrainingRows, DataError> {
+    let task = plan.task(&params.task);
     let mut train = load(
-        task,
+        &*task,
         &params.source.source(),
         Split::Train,
         params.train_rows,

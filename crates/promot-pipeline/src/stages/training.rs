@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use promot_core::{BatchSource, Event, Example, Seed};
 use promot_data::fewshot::FewShot;
-use promot_data::task::Task;
+use promot_data::task::TaskRef;
 use promot_data::tokenizer::Tokenizer;
 use promot_data::training::{TaskBatches, TrainingTask};
 use promot_model::arch::Model;
@@ -75,7 +75,7 @@ pub(super) fn tuned_tasks(
     context: &Context<'_>,
 ) -> Result<(Vec<TunedTask>, Vec<String>), RunError> {
     let data = |name: &str| match &context.artifact(name).0.kind {
-        StageKind::Data(params) => training_rows(params).map_err(RunError::from),
+        StageKind::Data(params) => training_rows(params, context.plan).map_err(RunError::from),
         _ => unreachable!("types were checked"),
     };
     match &context.artifact(on).0.kind {
@@ -132,7 +132,7 @@ pub(super) fn tune(
             "give the data stage more rows, or the tuning stage fewer shots",
         )
     };
-    let mut dev: Vec<(&'static dyn Task, Vec<Example>, Option<usize>)> = Vec::new();
+    let mut dev: Vec<(TaskRef, Vec<Example>, Option<usize>)> = Vec::new();
     let mut training = Vec::new();
     for TunedTask {
         rows,
@@ -141,7 +141,7 @@ pub(super) fn tune(
     } in tasks
     {
         let few = FewShot::new(
-            rows.task,
+            &*rows.task,
             &rows.train,
             params.shots,
             shots_seed(context.plan.seed),
@@ -150,15 +150,15 @@ pub(super) fn tune(
         let examples: Result<Vec<Example>, _> =
             rows.dev.iter().map(|row| few.example(row, 0)).collect();
         dev.push((
-            rows.task,
+            rows.task.clone(),
             examples.map_err(|error| bad_shots(&error))?,
             prompt,
         ));
         training.push(TrainingTask {
+            max_input_tokens: params.max_input_tokens.or(rows.task.max_input_tokens()),
             task: rows.task,
             rows: rows.train,
             shots: params.shots,
-            max_input_tokens: params.max_input_tokens.or(rows.task.max_input_tokens()),
             prompt,
             weight,
         });
@@ -178,13 +178,13 @@ pub(super) fn tune(
             let (answers, _) = answers(
                 model_now,
                 &model.tokenizer,
-                *task,
+                &**task,
                 examples,
                 prompt,
                 &options,
                 context.stop,
             )?;
-            total += judge(*task, examples, &answers)
+            total += judge(&**task, examples, &answers)
                 .expect("there are rows")
                 .value;
         }

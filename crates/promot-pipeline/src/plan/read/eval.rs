@@ -1,11 +1,17 @@
 //! `eval` stages.
 
-use promot_data::task::{find_task, tasks};
-
 use super::{Reader, Wanted};
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostics, Place};
 use crate::plan::params::{DataSource, DrawShots, EvalModel, EvalParams, EvalTask};
 use crate::spec::{Fields, Node, Value};
+
+/// A task of the list, and where it is named.
+struct Named {
+    task: EvalTask,
+    place: Place,
+    /// Whether `sources` has files for it, be it with problems.
+    has_source: bool,
+}
 
 impl Reader<'_> {
     pub(super) fn eval(&mut self, node: &Node) -> Option<EvalParams> {
@@ -25,10 +31,14 @@ impl Reader<'_> {
             None => Vec::new(),
         };
         let tasks = fields.take("tasks").map(|node| self.eval_tasks(node));
-        let mut tasks = tasks.unwrap_or_default();
+        let mut tasks: Vec<Named> = tasks.unwrap_or_default();
         if let Some(node) = fields.take("sources") {
             self.eval_sources(node, &mut tasks);
         }
+        for evaluated in tasks.iter().filter(|task| !task.has_source) {
+            self.check_mini(&evaluated.task.task, evaluated.place);
+        }
+        let tasks: Vec<EvalTask> = tasks.into_iter().map(|named| named.task).collect();
         let shots = match fields.take("shots") {
             Some(node) => self.shot_counts(node),
             None => vec![1],
@@ -121,24 +131,25 @@ impl Reader<'_> {
     }
 
     /// Names of tasks; their rows are those of the mini world unless `sources` says otherwise.
-    fn eval_tasks(&mut self, node: &Node) -> Vec<EvalTask> {
+    fn eval_tasks(&mut self, node: &Node) -> Vec<Named> {
         let mut evaluated = Vec::new();
         for (name, place) in self.names(node, "tasks") {
-            if find_task(name).is_some() {
-                evaluated.push(EvalTask {
-                    task: name.to_owned(),
-                    source: DataSource::Mini,
+            if let Some(task) = self.task_name(name, place) {
+                evaluated.push(Named {
+                    task: EvalTask {
+                        task,
+                        source: DataSource::Mini,
+                    },
+                    place,
+                    has_source: false,
                 });
-            } else {
-                let names: Vec<&str> = tasks().iter().map(|task| task.name()).collect();
-                self.diagnostics.unknown(place, "task", name, &names);
             }
         }
         evaluated
     }
 
     /// `sources: { cb: { jsonl: { train: FILE, validation: FILE } } }`.
-    fn eval_sources(&mut self, node: &Node, evaluated: &mut [EvalTask]) {
+    fn eval_sources(&mut self, node: &Node, evaluated: &mut [Named]) {
         let Value::Map(entries) = &node.value else {
             let message = format!(
                 "`sources`: expected tasks with sources, found {}",
@@ -148,13 +159,18 @@ impl Reader<'_> {
             return;
         };
         for (name, place, node) in entries {
-            let source = self.source(node);
-            match (evaluated.iter_mut().find(|task| task.task == *name), source) {
-                (Some(task), Some(source)) => task.source = source,
-                (Some(_), None) => {}
-                (None, _) => {
-                    let names: Vec<&str> =
-                        evaluated.iter().map(|task| task.task.as_str()).collect();
+            let source = self.source(node, self.tasks.find(name).as_ref());
+            match evaluated.iter_mut().find(|named| named.task.task == *name) {
+                Some(named) => {
+                    named.has_source = !matches!(source, Some(DataSource::Mini));
+                    named.task.source = source.unwrap_or(DataSource::Mini);
+                }
+                None if self.tasks.is_broken(name) => {}
+                None => {
+                    let names: Vec<&str> = evaluated
+                        .iter()
+                        .map(|named| named.task.task.as_str())
+                        .collect();
                     self.diagnostics
                         .unknown(*place, "evaluated task", name, &names);
                 }

@@ -1,14 +1,18 @@
 //! Reads each stage kind's parameters; names of other stages stay names with their places.
 
 mod eval;
+mod source;
+mod tasks;
 mod train;
 
 use std::path::Path;
 
-use promot_core::Digest;
-use promot_data::task::{find_task, tasks};
+use promot_data::mini;
+
+pub(super) use tasks::read_tasks;
 
 use super::params::{DataParams, DataSource, MixParams, MixPart, StageKind};
+use super::tasks::TaskSet;
 use crate::diagnostic::{Diagnostics, Place};
 use crate::spec::{Fields, Node, Value};
 
@@ -57,6 +61,8 @@ pub(super) struct Reference {
 pub(super) struct Reader<'d> {
     pub(super) diagnostics: &'d mut Diagnostics,
     pub(super) references: Vec<Reference>,
+    /// The tasks that can be named.
+    pub(super) tasks: &'d TaskSet,
     /// The folder that relative paths start from: the pipeline file's own.
     pub(super) directory: &'d Path,
     /// Whether the stage being read refers to the base model.
@@ -111,13 +117,18 @@ impl Reader<'_> {
 
     fn data(&mut self, node: &Node) -> Option<DataParams> {
         let mut fields = Fields::of(node, "data", self.diagnostics);
-        let task = fields
-            .require("task", self.diagnostics)
-            .and_then(|node| self.task(node));
-        let source = match fields.take("source") {
-            Some(node) => self.source(node),
+        let task_node = fields.require("task", self.diagnostics);
+        let task = task_node.and_then(|node| self.task(node));
+        let handle = task.as_deref().and_then(|name| self.tasks.find(name));
+        let source_node = fields.take("source");
+        let source = match source_node {
+            Some(node) => self.source(node, handle.as_ref()),
             None => Some(DataSource::Mini),
         };
+        if let (Some(name), Some(DataSource::Mini)) = (&task, &source) {
+            let node = source_node.or(task_node);
+            self.check_mini(name, node.map_or(fields.place(), |node| node.place));
+        }
         let train_rows = fields.optional_count("train_rows", 1..=u64::MAX, self.diagnostics);
         let dev_rows = fields.count("dev_rows", 1..=100_000, 200, self.diagnostics);
         fields.finish(self.diagnostics);
@@ -130,55 +141,29 @@ impl Reader<'_> {
     }
 
     fn task(&mut self, node: &Node) -> Option<String> {
-        let name = node.as_text().unwrap_or("");
-        if find_task(name).is_none() {
-            let names: Vec<&str> = tasks().iter().map(|task| task.name()).collect();
-            self.diagnostics.unknown(node.place, "task", name, &names);
-            return None;
-        }
-        Some(name.to_owned())
+        self.task_name(node.as_text().unwrap_or(""), node.place)
     }
 
-    /// `mini`, or `{ jsonl: { train: FILE, validation: FILE, test: FILE } }`.
-    fn source(&mut self, node: &Node) -> Option<DataSource> {
-        match (&node.value, node.as_text()) {
-            (_, Some("mini")) => Some(DataSource::Mini),
-            (_, Some(other)) => {
-                self.diagnostics
-                    .unknown(node.place, "source", other, &["mini", "jsonl"]);
-                None
-            }
-            (Value::Map(entries), _) if entries.len() == 1 && entries[0].0 == "jsonl" => {
-                let mut fields = Fields::of(&entries[0].2, "jsonl", self.diagnostics);
-                let mut file = |key| {
-                    let (path, place) = fields.path(key, self.diagnostics)?;
-                    let path = self.directory.join(path);
-                    match std::fs::read(&path) {
-                        Ok(bytes) => Some((path, Digest::of(&bytes))),
-                        Err(error) => {
-                            let message = format!("`{key}`: {}: {error}", path.display());
-                            let hint = "paths are relative to the pipeline file".to_owned();
-                            self.diagnostics.push(place, message, Some(hint));
-                            None
-                        }
-                    }
-                };
-                let (train, validation, test) = (file("train"), file("validation"), file("test"));
-                fields.finish(self.diagnostics);
-                Some(DataSource::Jsonl {
-                    train,
-                    validation,
-                    test,
-                })
-            }
-            _ => {
-                let message = format!(
-                    "source: expected `mini` or `jsonl: {{...}}`, found {}",
-                    node.describe()
-                );
-                self.diagnostics.push(node.place, message, None);
-                None
-            }
+    /// The name of a task that can be used.
+    fn task_name(&mut self, name: &str, place: Place) -> Option<String> {
+        if self.tasks.find(name).is_some() {
+            return Some(name.to_owned());
+        }
+        // What is the matter with a definition is told where it stands.
+        if !self.tasks.is_broken(name) {
+            let names = self.tasks.names();
+            self.diagnostics.unknown(place, "task", name, &names);
+        }
+        None
+    }
+
+    /// Only our own tasks have rows in the mini world.
+    fn check_mini(&mut self, task: &str, place: Place) {
+        if !mini::has(task) {
+            let message = format!("task `{task}` has no rows in the mini world");
+            let hint =
+                "say where they come from, for example `source: {csv: {train: FILE, test: FILE}}`";
+            self.diagnostics.push(place, message, Some(hint.to_owned()));
         }
     }
 
@@ -298,4 +283,34 @@ impl Reader<'_> {
         self.refer(name, place, Wanted::Model);
         Some(name.to_owned())
     }
+}
+
+/// A mapping of words: what a text, number or truth value stands for, as they are written.
+fn words(
+    node: &Node,
+    what: &str,
+    expected: &str,
+    diagnostics: &mut Diagnostics,
+) -> Option<Vec<(String, String)>> {
+    let Value::Map(entries) = &node.value else {
+        let message = format!("{what}: expected {expected}, found {}", node.describe());
+        diagnostics.push(node.place, message, None);
+        return None;
+    };
+    let mut words = Some(Vec::new());
+    for (key, _, node) in entries {
+        match (node.written(), &mut words) {
+            (Some(word), Some(words)) => words.push((key.clone(), word)),
+            (Some(_), None) => {}
+            (None, _) => {
+                let message = format!(
+                    "{what}: `{key}`: expected a word, found {}",
+                    node.describe()
+                );
+                diagnostics.push(node.place, message, None);
+                words = None;
+            }
+        }
+    }
+    words
 }
