@@ -11,7 +11,7 @@ use promot_model::backend::Host;
 use promot_model::gemm::Precision;
 use promot_model::generate::GenerateOptions;
 use promot_model::prompt::{PromptInit, SoftPrompt};
-use promot_model::train::TrainOptions;
+use promot_model::train::{Adapters, TrainOptions};
 
 const ROWS: usize = 16;
 const VOCAB_SIZE: u32 = 4096;
@@ -50,7 +50,7 @@ fn train(model: &Model<Host>, case: Case, steps: u64) -> Duration {
     let done = |step: stepwise::StepDone| total.set(total.get() + step.time);
     stepwise::run(
         model.clone(),
-        &prompts,
+        &Adapters::prompts(prompts),
         &options,
         directory.path(),
         next,

@@ -7,7 +7,7 @@ use promot_core::{Seed, TokenBatch};
 use promot_model::arch::{Model, T5, T5Config};
 use promot_model::backend::Host;
 use promot_model::prompt::{PromptInit, SoftPrompt};
-use promot_model::train::TrainOptions;
+use promot_model::train::{Adapters, TrainOptions};
 
 use crate::peer::Case;
 use crate::{random, stepwise};
@@ -131,7 +131,8 @@ fn milliseconds(device: &Host, sizes: Sizes) -> anyhow::Result<f64> {
     let times = RefCell::new(Vec::new());
     let done = |step: stepwise::StepDone| times.borrow_mut().push(step.time.as_secs_f64());
     let directory = tempfile::tempdir()?;
-    stepwise::run(model, &prompts, &options, directory.path(), next, done)?;
+    let adapters = Adapters::prompts(prompts);
+    stepwise::run(model, &adapters, &options, directory.path(), next, done)?;
     let mut times = times.into_inner().split_off(1);
     times.sort_by(f64::total_cmp);
     Ok(1e3 * times[times.len() / 2])

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use promot_core::{BatchSource, Event, EventSink, StopFlag, TokenBatch};
 use promot_model::arch::Model;
 use promot_model::backend::Host;
-use promot_model::prompt::SoftPrompt;
-use promot_model::train::{Surroundings, TrainError, TrainOptions, Trained, train};
+use promot_model::train::{Adapters, Surroundings, TrainError, TrainOptions, Trained, train};
 
 /// A finished step.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +49,7 @@ impl<N, D: Fn(StepDone)> EventSink for Stopwatch<N, D> {
 /// As [`train`].
 pub fn run(
     model: Model<Host>,
-    prompts: &[SoftPrompt],
+    adapters: &Adapters,
     options: &TrainOptions,
     directory: &Path,
     next: impl Fn(u64) -> TokenBatch,
@@ -69,5 +68,5 @@ pub fn run(
         stop: &StopFlag::new(),
         measure: None,
     };
-    train(model, prompts, options, surroundings)
+    train(model, adapters, options, surroundings)
 }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use promot_core::TokenBatch;
 use promot_model::backend::Host;
 use promot_model::checkpoint::load_model;
+use promot_model::train::Adapters;
 
 use super::{Answer, Driver, Request, Training, Workload, peak_bytes};
 use crate::stepwise;
@@ -25,11 +26,11 @@ pub fn work(
 ) -> anyhow::Result<()> {
     let model = load_model(device, checkpoint)?;
     let workload = Workload::read(batches, model.config().d_model())?;
-    let prompts: &[_] = if training.with_prompt {
-        std::slice::from_ref(&workload.prompt)
+    let adapters = Adapters::prompts(if training.with_prompt {
+        vec![workload.prompt.clone()]
     } else {
-        &[]
-    };
+        Vec::new()
+    });
     let scratch = tempfile::tempdir().context("a directory for checkpoints")?;
     Driver.send(&Answer::Ready { about })?;
 
@@ -54,7 +55,7 @@ pub fn work(
     };
     stepwise::run(
         model,
-        prompts,
+        &adapters,
         &training.options(),
         scratch.path(),
         next,

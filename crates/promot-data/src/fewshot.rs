@@ -153,7 +153,7 @@ mod tests {
     fn examples_that_are_drawn_once_begin_every_prompt() {
         let task = find_task("rte").unwrap();
         let pool = mini::rows("rte", Split::Train, 30);
-        let few = FewShot::new(task, &pool, 2, Seed::new(0)).unwrap();
+        let few = FewShot::new(&*task, &pool, 2, Seed::new(0)).unwrap();
         let beginnings = |few: FewShot<'_>| {
             let rows = mini::rows("rte", Split::Validation, 8);
             let beginnings: HashSet<String> = rows

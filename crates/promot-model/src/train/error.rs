@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::checkpoint::CheckpointError;
+use crate::lora::LoraError;
 
 /// Why training did not finish.
 #[derive(Debug, Error)]
@@ -24,6 +25,9 @@ pub enum TrainError {
     /// A checkpoint could not be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// LoRA's changes are of another model.
+    #[error(transparent)]
+    Lora(#[from] LoraError),
     /// Checkpoints in the directory belong to another run.
     #[error("the checkpoint holds {found}, expected {expected}")]
     OtherRun {
@@ -43,6 +47,7 @@ impl TrainError {
                 Some("lower the learning rate; the checkpoint before this step is kept")
             }
             Self::Checkpoint(error) => error.hint(),
+            Self::Lora(_) => Some("an adapter only fits models of the kind it was tuned on"),
             Self::OtherRun { .. } => Some("remove the stage's work directory and run again"),
         }
     }

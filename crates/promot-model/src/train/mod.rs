@@ -19,6 +19,7 @@ pub use tunables::{Tune, Tuned};
 use crate::arch::Model;
 use crate::backend::Backend;
 use crate::graph::Var;
+use crate::lora::Lora;
 use crate::ops::cross_entropy::LabelSmoothing;
 use crate::optim::{self, Optimizer, Schedule};
 use crate::prompt::SoftPrompt;
@@ -70,15 +71,34 @@ pub struct Surroundings<'a, B: Backend> {
     pub measure: Option<&'a mut Measure<'a, B>>,
 }
 
-/// Measures a model and its soft prompts.
+/// Measures a model, which has LoRA's changes in it, and its soft prompts.
 pub type Measure<'a, B> = dyn FnMut(&Model<B>, &[Var<B>]) -> Option<f64> + 'a;
+
+/// What stands beside a model: soft prompts, and LoRA's changes of its weights.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Adapters {
+    /// Soft prompts, which batches refer to by their places here.
+    pub prompts: Vec<SoftPrompt>,
+    /// Changes that are attached in every row.
+    pub lora: Option<Lora>,
+}
+
+impl Adapters {
+    /// Soft prompts alone.
+    pub fn prompts(prompts: Vec<SoftPrompt>) -> Self {
+        Self {
+            prompts,
+            lora: None,
+        }
+    }
+}
 
 /// A finished training run.
 pub struct Trained<B: Backend> {
-    /// The model at its best checkpoint.
+    /// The model at its best checkpoint, without LoRA's changes.
     pub model: Model<B>,
-    /// The soft prompts at the best checkpoint.
-    pub prompts: Vec<SoftPrompt>,
+    /// The adapters at the best checkpoint.
+    pub adapters: Adapters,
     /// The step of the best checkpoint: the highest measure, the earliest of equals.
     pub best_step: u64,
     /// All checkpoints in order.
@@ -94,7 +114,7 @@ pub struct TrainSummary {
     pub history: Vec<CheckpointRecord>,
 }
 
-/// Trains `model` and `prompts`, or goes on where an interrupted run stopped.
+/// Trains `model` or `adapters`, or goes on where an interrupted run stopped.
 ///
 /// Interrupted or not, on one thread or two, the result has the same bits.
 ///
@@ -103,7 +123,7 @@ pub struct TrainSummary {
 /// if the loss is no number any more, and whatever the file system says.
 pub fn train<B: Backend + optim::Kernels>(
     model: Model<B>,
-    prompts: &[SoftPrompt],
+    adapters: &Adapters,
     options: &TrainOptions,
     surroundings: Surroundings<'_, B>,
 ) -> Result<Trained<B>, TrainError> {
@@ -116,7 +136,7 @@ pub fn train<B: Backend + optim::Kernels>(
         mut measure,
     } = surroundings;
     let files = Files::open(directory)?;
-    let mut tunables = Tunables::new(model, prompts, options.tune);
+    let mut tunables = Tunables::new(model, adapters, options.tune)?;
     let mut progress = Progress::default();
     if let Some((saved, values)) = files.newest()? {
         tunables.restore(values)?;
@@ -132,7 +152,7 @@ pub fn train<B: Backend + optim::Kernels>(
     loop {
         if progress.is_due(options) {
             let value = match &mut measure {
-                Some(measure) => match measure(tunables.model(), tunables.prompts()) {
+                Some(measure) => match measure(&tunables.answering_model()?, tunables.prompts()) {
                     Some(value) => Some(value),
                     None => {
                         files.save(&progress, &tunables)?;
@@ -181,10 +201,10 @@ pub fn train<B: Backend + optim::Kernels>(
     }
     let best_step = progress.best_step().unwrap_or(progress.step);
     tunables.restore(files.best(best_step)?)?;
-    let (model, prompts) = tunables.into_parts();
+    let (model, adapters) = tunables.into_parts();
     Ok(Trained {
         model,
-        prompts,
+        adapters,
         best_step,
         history: progress.into_history(),
     })

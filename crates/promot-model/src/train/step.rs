@@ -42,9 +42,13 @@ impl<B: Backend + optim::Kernels> Tunables<B> {
                 recompute: options.recompute,
             };
             let mut graph = Graph::training(&device, gradients);
-            let part = self
-                .model
-                .loss(&mut graph, &micro_batch, &self.prompts, &loss_options);
+            let part = self.model.loss_with(
+                &mut graph,
+                &micro_batch,
+                &self.prompts,
+                self.lora.as_ref(),
+                &loss_options,
+            );
             loss += f64::from(device.download(part.slice())[0]) * f64::from(share);
             gradients = graph.backward(&part, share);
         }

@@ -93,6 +93,10 @@ fn run(
     };
     // The lifetime of the measure is shortened to that of this call.
     let mut wrapped = measure.map(|measure| move |m: &Model<Host>, p: &[Var<Host>]| measure(m, p));
+    let adapters = Adapters {
+        prompts: prompts.to_vec(),
+        lora: (options.tune == Tune::Lora).then(lora),
+    };
     let surroundings = Surroundings {
         stage: "test",
         batches,
@@ -101,7 +105,7 @@ fn run(
         stop: &stop,
         measure: wrapped.as_mut().map(|m| m as &mut Measure<'_, Host>),
     };
-    train(model(), prompts, options, surroundings)
+    train(model(), &adapters, options, surroundings)
 }
 
 fn values(model: &Model<Host>) -> Vec<Vec<f32>> {
@@ -110,6 +114,11 @@ fn values(model: &Model<Host>) -> Vec<Vec<f32>> {
         .iter()
         .map(|p| Host::slice(&p.tensor).to_vec())
         .collect()
+}
+
+fn lora() -> Lora {
+    let targets = ["q".to_owned(), "wo".to_owned()];
+    Lora::init(&model(), &targets, 2, 4.0, Seed::new(6)).unwrap()
 }
 
 fn prompt() -> SoftPrompt {
@@ -143,7 +152,7 @@ fn learns_and_tunes_only_what_it_should() {
         "{:?}",
         tuned.history
     );
-    assert_eq!(tuned.prompts, [prompt()]);
+    assert_eq!(tuned.adapters.prompts, [prompt()]);
     assert_ne!(values(&tuned.model), values(&model()));
 
     let tuned = run(
@@ -154,7 +163,7 @@ fn learns_and_tunes_only_what_it_should() {
         None,
     )
     .unwrap();
-    assert_ne!(tuned.prompts, [prompt()]);
+    assert_ne!(tuned.adapters.prompts, [prompt()]);
     assert_eq!(values(&tuned.model), values(&model()));
 
     let tuned = run(
@@ -165,7 +174,7 @@ fn learns_and_tunes_only_what_it_should() {
         None,
     )
     .unwrap();
-    assert_ne!(tuned.prompts, [prompt()]);
+    assert_ne!(tuned.adapters.prompts, [prompt()]);
     assert_ne!(values(&tuned.model), values(&model()));
 }
 
@@ -190,7 +199,7 @@ fn an_interrupted_run_ends_with_the_bits_of_an_undisturbed_one() {
         }
         let resumed = run(&path, &options(tune, 11), &prompts, None, None).unwrap();
         assert_eq!(values(&resumed.model), values(&undisturbed.model));
-        assert_eq!(resumed.prompts, undisturbed.prompts);
+        assert_eq!(resumed.adapters.prompts, undisturbed.adapters.prompts);
         assert_eq!(resumed.history, undisturbed.history);
         let mut left: Vec<_> = std::fs::read_dir(&path)
             .unwrap()
@@ -279,7 +288,7 @@ fn what_is_computed_again_has_the_same_bits() {
         };
         let (kept, again) = (run("kept", &kept), run("again", &again));
         assert_eq!(values(&kept.model), values(&again.model), "{tune:?}");
-        assert_eq!(kept.prompts, again.prompts, "{tune:?}");
+        assert_eq!(kept.adapters.prompts, again.adapters.prompts, "{tune:?}");
         assert_eq!(kept.history, again.history, "{tune:?}");
     }
 }
@@ -328,4 +337,22 @@ fn divergence_stops_with_the_step_and_keeps_the_last_good_checkpoint() {
     )
     .unwrap();
     assert!(path.join("step-4.safetensors").exists());
+}
+
+#[test]
+fn low_rank_changes_learn_while_the_model_stays_and_go_on_with_the_same_bits() {
+    let options = options(Tune::Lora, 12);
+    let directory = tempfile::tempdir().unwrap();
+    let whole = run(directory.path(), &options, &[], None, None).unwrap();
+    assert_eq!(values(&whole.model), values(&model()));
+    let tuned = whole.adapters.lora.unwrap();
+    assert_ne!(tuned, lora());
+    let history = &whole.history;
+    assert!(history[2].loss < history[0].loss, "{history:?}");
+
+    let directory = tempfile::tempdir().unwrap();
+    let stopped = run(directory.path(), &options, &[], Some(6), None);
+    assert!(matches!(stopped, Err(TrainError::Stopped { step: 6 })));
+    let resumed = run(directory.path(), &options, &[], None, None).unwrap();
+    assert_eq!(resumed.adapters.lora, Some(tuned));
 }

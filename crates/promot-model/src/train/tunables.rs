@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::Adapters;
 use super::error::TrainError;
 use crate::arch::Model;
 use crate::backend::Backend;
 use crate::checkpoint::NamedTensors;
 use crate::graph::Var;
+use crate::lora::{AttachedLora, Lora};
 use crate::optim::ParameterState;
 use crate::prompt::SoftPrompt;
 
@@ -19,15 +21,17 @@ pub enum Tune {
     Prompts,
     /// Both at once (the paper's joint ablation, section 5.5).
     Both,
+    /// LoRA's changes of weights; the model stays as it is (stage 1 of section A.3.6).
+    Lora,
 }
 
 impl Tune {
     pub(super) fn model(self) -> bool {
-        self != Self::Prompts
+        matches!(self, Self::Model | Self::Both)
     }
 
     pub(super) fn prompts(self) -> bool {
-        self != Self::Model
+        matches!(self, Self::Prompts | Self::Both)
     }
 }
 
@@ -38,6 +42,8 @@ pub enum Tuned {
     Parameter(usize),
     /// The prompt of this index.
     Prompt(usize),
+    /// The tensor of LoRA's changes of this index.
+    Lora(usize),
 }
 
 /// The model and prompts in training.
@@ -45,16 +51,28 @@ pub(super) struct Tunables<B: Backend> {
     pub(super) model: Model<B>,
     /// Leaves if tuned, else constants.
     pub(super) prompts: Vec<Var<B>>,
+    pub(super) lora: Option<AttachedLora<B>>,
+    /// What `lora` was attached from.
+    lora_start: Option<Lora>,
     pub(super) tuned: Vec<Tuned>,
     pub(super) states: Vec<ParameterState>,
 }
 
+const TUNED: &str = "what is tuned is there";
 const VALUE: &str = "value/";
 const STATE: &str = "state/";
 
 impl<B: Backend> Tunables<B> {
-    pub(super) fn new(model: Model<B>, prompts: &[SoftPrompt], tune: Tune) -> Self {
-        let prompts: Vec<Var<B>> = prompts
+    pub(super) fn new(
+        model: Model<B>,
+        adapters: &Adapters,
+        tune: Tune,
+    ) -> Result<Self, TrainError> {
+        let lora = adapters.lora.as_ref();
+        let lora = lora.map(|lora| lora.attach(&model, tune == Tune::Lora));
+        let lora = lora.transpose()?;
+        let prompts: Vec<Var<B>> = adapters
+            .prompts
             .iter()
             .map(|prompt| {
                 let tensor = prompt.to_tensor(model.device());
@@ -72,17 +90,34 @@ impl<B: Backend> Tunables<B> {
         if tune.prompts() {
             tuned.extend((0..prompts.len()).map(Tuned::Prompt));
         }
+        if let (Tune::Lora, Some(lora)) = (tune, &lora) {
+            tuned.extend((0..lora.num_tensors()).map(Tuned::Lora));
+        }
         let states = vec![ParameterState::default(); tuned.len()];
-        Self {
+        Ok(Self {
             model,
             prompts,
+            lora,
+            lora_start: adapters.lora.clone(),
             tuned,
             states,
+        })
+    }
+
+    /// The model as it answers: with LoRA's changes, if there are any.
+    pub(super) fn answering_model(&self) -> Result<Model<B>, TrainError> {
+        match self.current_lora() {
+            Some(lora) => Ok(lora.merged(&self.model)?),
+            None => Ok(self.model.clone()),
         }
     }
 
-    pub(super) fn model(&self) -> &Model<B> {
-        &self.model
+    /// LoRA's changes with their present values.
+    fn current_lora(&self) -> Option<Lora> {
+        let mut lora = self.lora_start.clone()?;
+        let attached = self.lora.as_ref()?;
+        attached.store(self.model.device(), &mut lora);
+        Some(lora)
     }
 
     pub(super) fn prompts(&self) -> &[Var<B>] {
@@ -93,6 +128,7 @@ impl<B: Backend> Tunables<B> {
         match tuned {
             Tuned::Parameter(index) => self.model.parameters().tensor(index),
             Tuned::Prompt(index) => self.prompts[index].tensor(),
+            Tuned::Lora(index) => self.lora().tensor(index),
         }
     }
 
@@ -100,7 +136,12 @@ impl<B: Backend> Tunables<B> {
         match tuned {
             Tuned::Parameter(index) => self.model.parameters_mut().set(index, tensor),
             Tuned::Prompt(index) => self.prompts[index] = Var::leaf(tensor),
+            Tuned::Lora(index) => self.lora.as_mut().expect(TUNED).set(index, tensor),
         }
+    }
+
+    fn lora(&self) -> &AttachedLora<B> {
+        self.lora.as_ref().expect(TUNED)
     }
 
     fn name(&self, tuned: Tuned) -> String {
@@ -114,6 +155,7 @@ impl<B: Backend> Tunables<B> {
                 .name
                 .clone(),
             Tuned::Prompt(index) => format!("soft_prompt.{index}"),
+            Tuned::Lora(index) => format!("lora.{index}"),
         }
     }
 
@@ -172,13 +214,14 @@ impl<B: Backend> Tunables<B> {
         }
     }
 
-    pub(super) fn into_parts(self) -> (Model<B>, Vec<SoftPrompt>) {
+    pub(super) fn into_parts(self) -> (Model<B>, Adapters) {
+        let lora = self.current_lora();
         let device = self.model.device().clone();
         let prompts = self
             .prompts
             .iter()
             .map(|prompt| SoftPrompt::from_tensor(&device, prompt.tensor()))
             .collect();
-        (self.model, prompts)
+        (self.model, Adapters { prompts, lora })
     }
 }

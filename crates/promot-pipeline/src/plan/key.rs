@@ -13,8 +13,11 @@ use super::tasks::TaskSet;
 fn code_version(kind: &StageKind) -> u32 {
     match kind {
         StageKind::Data(_) | StageKind::Mix(_) => 1,
-        StageKind::Pretrain(_) | StageKind::PromptTune(_) | StageKind::ModelTune(_) => 2,
-        StageKind::Eval(_) => 2,
+        StageKind::Pretrain(_)
+        | StageKind::PromptTune(_)
+        | StageKind::LoraTune(_)
+        | StageKind::ModelTune(_) => 3,
+        StageKind::Eval(_) => 3,
     }
 }
 
@@ -35,6 +38,7 @@ pub(super) fn facts(
         StageKind::Mix(params) => serde_json::to_value(params),
         StageKind::Pretrain(params) => serde_json::to_value(params),
         StageKind::PromptTune(params) => serde_json::to_value(params),
+        StageKind::LoraTune(params) => serde_json::to_value(params),
         StageKind::ModelTune(params) => serde_json::to_value(params),
         StageKind::Eval(params) => serde_json::to_value(params),
     };

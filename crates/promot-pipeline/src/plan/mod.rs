@@ -13,8 +13,8 @@ mod widths;
 pub use compile::compile;
 pub use params::{
     BaseModel, CurriculumParams, DataFiles, DataParams, DataSource, DrawShots, EvalModel,
-    EvalParams, EvalTask, FileSet, MixParams, MixPart, ModelSize, ModelTuneParams, OptimizerKind,
-    PretrainParams, PromptTuneParams, StageKind, TrainParams,
+    EvalParams, EvalTask, FileSet, LoraTuneParams, MixParams, MixPart, ModelSize, ModelTuneParams,
+    OptimizerKind, PretrainParams, PromptTuneParams, StageKind, TrainParams,
 };
 pub use tasks::TaskSet;
 pub use why::{Staleness, staleness};

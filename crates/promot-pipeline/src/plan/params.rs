@@ -75,6 +75,8 @@ pub enum StageKind {
     Pretrain(PretrainParams),
     /// Stage 1 of ProMoT: a soft prompt, with the model frozen.
     PromptTune(PromptTuneParams),
+    /// The same with low-rank changes of weights in the place of a soft prompt.
+    LoraTune(LoraTuneParams),
     /// Stage 2 of ProMoT with a prompt, standard fine-tuning without.
     ModelTune(ModelTuneParams),
     /// Models measured on tasks.
@@ -89,6 +91,7 @@ impl StageKind {
             Self::Mix(_) => "mix",
             Self::Pretrain(_) => "pretrain",
             Self::PromptTune(_) => "prompt_tune",
+            Self::LoraTune(_) => "lora_tune",
             Self::ModelTune(_) => "model_tune",
             Self::Eval(_) => "eval",
         }
@@ -323,6 +326,23 @@ pub struct PromptTuneParams {
     pub train: TrainParams,
 }
 
+/// Stage 1 of ProMoT with LoRA (paper section A.3.6).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LoraTuneParams {
+    /// The data stage.
+    pub on: String,
+    /// The stage whose model is frozen; the base model if none.
+    pub from: Option<String>,
+    /// The rank of the changes (r).
+    pub rank: usize,
+    /// Changes are multiplied with `alpha / rank`.
+    pub alpha: f64,
+    /// Last parts of the names of the changed linear layers; those of queries and values if none.
+    pub targets: Vec<String>,
+    /// How to train.
+    pub train: TrainParams,
+}
+
 /// Stage 2 of ProMoT, or standard fine-tuning.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelTuneParams {
@@ -330,7 +350,8 @@ pub struct ModelTuneParams {
     pub on: String,
     /// The stage whose model is tuned; the base model if none.
     pub from: Option<String>,
-    /// The stage whose prompt precedes every row, frozen. A mix says so for each task itself.
+    /// The stage whose prompt precedes every row, or whose changes of weights are attached, frozen.
+    /// A mix says so for each task itself.
     pub prompt: Option<String>,
     /// How to train.
     pub train: TrainParams,

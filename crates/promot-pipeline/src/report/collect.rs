@@ -65,7 +65,10 @@ impl Report {
                     }
                     report.tables.push((name, table));
                 }
-                StageKind::Pretrain(_) | StageKind::PromptTune(_) | StageKind::ModelTune(_) => {
+                StageKind::Pretrain(_)
+                | StageKind::PromptTune(_)
+                | StageKind::LoraTune(_)
+                | StageKind::ModelTune(_) => {
                     report
                         .training
                         .push((name, read(&artifact.join("training.json"))?));

@@ -109,6 +109,9 @@ pub fn run(context: &Context<'_>, selection: &Selection) -> Result<(), RunError>
             StageKind::PromptTune(params) => {
                 stages::prompt_tune::run(params, stage, &directory, context)
             }
+            StageKind::LoraTune(params) => {
+                stages::lora_tune::run(params, stage, &directory, context)
+            }
             StageKind::ModelTune(params) => {
                 stages::model_tune::run(params, stage, &directory, context)
             }

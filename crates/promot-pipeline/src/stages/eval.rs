@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::measure::{answers, judge};
 use super::rows::{evaluation_rows, shots_seed};
-use super::training::{prompt_of, starting_model};
+use super::training::{Adapter, adapter_of, starting_model};
 use crate::plan::{DrawShots, EvalModel, EvalParams, Stage, StageKind};
 use crate::report::{Cell, SampleOutput, TableData};
 use crate::run::{Context, LoadedModel, RunError, StageDirectory, make_directory};
@@ -180,12 +180,17 @@ fn measure(
             .find(|(of, _)| of == target)
             .map(|(_, prompt)| prompt)
     });
-    let prompt: Option<Var<Host>> = match named {
-        Some(name) => {
-            let prompt = prompt_of(name, loaded, context)?;
-            Some(Var::constant(prompt.to_tensor(loaded.model.device())))
+    let adapter = named.map(|name| adapter_of(name, loaded, context));
+    let (answering, prompt) = match adapter.transpose()? {
+        Some(Adapter::Prompt(prompt)) => {
+            let prompt = prompt.to_tensor(loaded.model.device());
+            (loaded.model.clone(), Some(Var::<Host>::constant(prompt)))
         }
-        None => None,
+        Some(Adapter::Lora(lora)) => {
+            let merged = lora.merged(&loaded.model).expect("checked to fit");
+            (merged, None)
+        }
+        None => (loaded.model.clone(), None),
     };
     let options = GenerateOptions {
         max_new_tokens: params.max_new_tokens,
@@ -193,7 +198,7 @@ fn measure(
         ..GenerateOptions::default()
     };
     let (outputs, cut) = answers(
-        &loaded.model,
+        &answering,
         &loaded.tokenizer,
         &*what.task,
         &examples,
@@ -217,7 +222,7 @@ fn measure(
     Ok(Cell {
         model: model.label.clone(),
         is_target: what.target.is_some(),
-        with_prompt: prompt.is_some(),
+        with_prompt: named.is_some(),
         record: MetricRecord {
             task: what.task.name().to_owned(),
             metric: what.task.metric(),

@@ -3,6 +3,7 @@
 
 pub(crate) mod data;
 pub(crate) mod eval;
+pub(crate) mod lora_tune;
 pub(crate) mod mix;
 pub(crate) mod model_tune;
 pub(crate) mod pretrain;

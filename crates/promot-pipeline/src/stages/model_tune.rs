@@ -1,10 +1,12 @@
-//! `model_tune`: stage 2 of ProMoT with a frozen prompt, standard fine-tuning without one.
+//! `model_tune`: stage 2 of ProMoT with what stage 1 made, frozen; standard fine-tuning without it.
 
 use promot_model::checkpoint::SavePrecision;
 use promot_model::prompt::SoftPrompt;
-use promot_model::train::Tune;
+use promot_model::train::{Adapters, Tune};
 
-use super::training::{Work, prompt_of, starting_model, tune, tuned_tasks, write_model};
+use super::training::{
+    Adapter, Work, adapter_of, prompt_of, starting_model, tune, tuned_tasks, write_model,
+};
 use crate::plan::{ModelTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 
@@ -15,20 +17,26 @@ pub(crate) fn run(
     context: &Context<'_>,
 ) -> Result<(), RunError> {
     let model = starting_model(params.from.as_deref(), context)?;
-    let (mut tasks, mut prompts) = tuned_tasks(&params.on, context)?;
-    if let Some(prompt) = &params.prompt {
-        prompts.push(prompt.clone());
-        tasks.iter_mut().for_each(|task| task.prompt = Some(0));
-    }
+    let (mut tasks, prompts) = tuned_tasks(&params.on, context)?;
     let prompts: Result<Vec<SoftPrompt>, RunError> = prompts
         .iter()
         .map(|name| prompt_of(name, &model, context))
         .collect();
+    let mut adapters = Adapters::prompts(prompts?);
+    if let Some(name) = &params.prompt {
+        match adapter_of(name, &model, context)? {
+            Adapter::Prompt(prompt) => {
+                adapters.prompts.push(prompt);
+                tasks.iter_mut().for_each(|task| task.prompt = Some(0));
+            }
+            Adapter::Lora(lora) => adapters.lora = Some(lora),
+        }
+    }
     let work = Work {
         stage,
         directory,
         context,
     };
-    let trained = tune(work, &params.train, Tune::Model, &model, &prompts?, tasks)?;
+    let trained = tune(work, &params.train, Tune::Model, &model, &adapters, tasks)?;
     write_model(directory, &trained, &model.tokenizer, SavePrecision::F32)
 }

@@ -7,7 +7,7 @@ use promot_data::training::{Curriculum, PretrainBatches};
 use promot_model::arch::{Model, T5, T5Config};
 use promot_model::backend::Host;
 use promot_model::checkpoint::SavePrecision;
-use promot_model::train::Tune;
+use promot_model::train::{Adapters, Tune};
 
 use super::training::{Work, train_with, write_model};
 use crate::plan::{ModelSize, PretrainParams, Stage};
@@ -50,7 +50,7 @@ pub(crate) fn run(
         &params.train,
         Tune::Model,
         &model,
-        &[],
+        &Adapters::default(),
         &batches,
         None,
     )?;

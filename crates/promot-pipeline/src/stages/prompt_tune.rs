@@ -2,10 +2,10 @@
 
 use promot_model::checkpoint::save_prompt;
 use promot_model::prompt::{PromptInit, SoftPrompt};
-use promot_model::train::Tune;
+use promot_model::train::{Adapters, Tune};
 
-use super::training::{Work, starting_model, tune, tuned_tasks, write_summary};
-use crate::plan::{BaseModel, PromptTuneParams, Stage};
+use super::training::{Work, base_name, starting_model, tune, tuned_tasks, write_summary};
+use crate::plan::{PromptTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 
 pub(crate) fn run(
@@ -26,23 +26,17 @@ pub(crate) fn run(
     };
     let seed = context.plan.seed.child(&stage.name, "prompt");
     let start = SoftPrompt::init(&model.model, params.length, init, seed);
+    let start = Adapters::prompts(vec![start]);
     let work = Work {
         stage,
         directory,
         context,
     };
-    let trained = tune(work, &params.train, Tune::Prompts, &model, &[start], tasks)?;
-    let base = match (&params.from, &context.plan.base) {
-        (Some(stage), _) => stage.clone(),
-        (None, Some(BaseModel::Builtin { name, .. })) => format!("builtin:{name}"),
-        (None, Some(BaseModel::Directory { path, .. })) => path.display().to_string(),
-        (None, Some(BaseModel::Hub { snapshot, .. })) => snapshot.repository().id(),
-        (None, None) => unreachable!("checked when compiled"),
-    };
+    let trained = tune(work, &params.train, Tune::Prompts, &model, &start, tasks)?;
     save_prompt(
-        &trained.prompts[0],
+        &trained.adapters.prompts[0],
         &trained.model.config(),
-        &base,
+        &base_name(params.from.as_deref(), context),
         &directory.artifact(),
     )?;
     write_summary(directory, &trained)

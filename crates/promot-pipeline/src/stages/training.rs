@@ -9,19 +9,20 @@ use promot_data::tokenizer::Tokenizer;
 use promot_data::training::{TaskBatches, TrainingTask};
 use promot_model::arch::Model;
 use promot_model::backend::Host;
-use promot_model::checkpoint::{SavePrecision, load_prompt, save_model};
+use promot_model::checkpoint::{SavePrecision, load_lora, load_prompt, save_model};
 use promot_model::generate::GenerateOptions;
 use promot_model::graph::Var;
+use promot_model::lora::Lora;
 use promot_model::ops::cross_entropy::LabelSmoothing;
 use promot_model::optim::{AdafactorOptions, AdamWOptions, Optimizer, Schedule};
 use promot_model::prompt::SoftPrompt;
 use promot_model::train::{
-    Measure, Surroundings, TrainOptions, TrainSummary, Trained, Tune, train,
+    Adapters, Measure, Surroundings, TrainError, TrainOptions, TrainSummary, Trained, Tune, train,
 };
 
 use super::measure::{answers, judge};
 use super::rows::{TrainingRows, shots_seed, training_rows};
-use crate::plan::{OptimizerKind, Stage, StageKind, TrainParams};
+use crate::plan::{BaseModel, OptimizerKind, Stage, StageKind, TrainParams};
 use crate::run::{Context, LoadedModel, RunError, StageDirectory, load_base};
 
 /// Tokens of an answer when a checkpoint is measured.
@@ -60,6 +61,41 @@ pub(super) fn prompt_of(
         ));
     }
     Ok(prompt)
+}
+
+/// What a stage 1 made.
+pub(super) enum Adapter {
+    /// Rows that stand before every input.
+    Prompt(SoftPrompt),
+    /// Low-rank changes of weights.
+    Lora(Lora),
+}
+
+/// What the stage `name` made, checked to fit `model`.
+pub(super) fn adapter_of(
+    name: &str,
+    model: &LoadedModel,
+    context: &Context<'_>,
+) -> Result<Adapter, RunError> {
+    let (stage, artifact) = context.artifact(name);
+    if !matches!(stage.kind, StageKind::LoraTune(_)) {
+        return prompt_of(name, model, context).map(Adapter::Prompt);
+    }
+    let lora = load_lora(&artifact)?;
+    lora.attach(&model.model, false)
+        .map_err(|error| RunError::from(TrainError::from(error)))?;
+    Ok(Adapter::Lora(lora))
+}
+
+/// What an adapter's files call the model that it belongs to.
+pub(super) fn base_name(from: Option<&str>, context: &Context<'_>) -> String {
+    match (from, &context.plan.base) {
+        (Some(stage), _) => stage.to_owned(),
+        (None, Some(BaseModel::Builtin { name, .. })) => format!("builtin:{name}"),
+        (None, Some(BaseModel::Directory { path, .. })) => path.display().to_string(),
+        (None, Some(BaseModel::Hub { snapshot, .. })) => snapshot.repository().id(),
+        (None, None) => unreachable!("checked when compiled"),
+    }
 }
 
 /// One tuned task: its rows and the prompt before them.
@@ -121,7 +157,7 @@ pub(super) fn tune(
     params: &TrainParams,
     tune: Tune,
     model: &LoadedModel,
-    prompts: &[SoftPrompt],
+    adapters: &Adapters,
     tasks: Vec<TunedTask>,
 ) -> Result<Trained<Host>, RunError> {
     let Work { stage, context, .. } = work;
@@ -191,7 +227,7 @@ pub(super) fn tune(
         Some(total / dev.len() as f64)
     };
     let measure: &mut Measure<'_, Host> = &mut measure;
-    let trained = train_with(work, params, tune, model, prompts, &batches, Some(measure))?;
+    let trained = train_with(work, params, tune, model, adapters, &batches, Some(measure))?;
     if batches.truncated() > 0 {
         context.events.emit(Event::Warning {
             stage: stage.name.clone(),
@@ -210,7 +246,7 @@ pub(super) fn train_with(
     params: &TrainParams,
     tune: Tune,
     model: &LoadedModel,
-    prompts: &[SoftPrompt],
+    adapters: &Adapters,
     batches: &dyn BatchSource,
     measure: Option<&mut Measure<'_, Host>>,
 ) -> Result<Trained<Host>, RunError> {
@@ -240,15 +276,20 @@ pub(super) fn train_with(
             .as_mut()
             .map(|measure| measure as &mut Measure<'_, Host>),
     };
-    Ok(train(model.model.clone(), prompts, &options, surroundings)?)
+    Ok(train(
+        model.model.clone(),
+        adapters,
+        &options,
+        surroundings,
+    )?)
 }
 
 fn train_options(params: &TrainParams, tune: Tune, seed: Seed) -> TrainOptions {
     let optimizer = match params.optimizer {
         OptimizerKind::Adafactor => Optimizer::Adafactor(AdafactorOptions {
             multiply_by_parameter_scale: params.scale_by_parameter,
-            // Prompts keep all second moments, as in Lester et al. 2021.
-            factored: tune != Tune::Prompts,
+            // Prompts keep all second moments, as in Lester et al. 2021; so do low-rank changes.
+            factored: !matches!(tune, Tune::Prompts | Tune::Lora),
             ..AdafactorOptions::default()
         }),
         OptimizerKind::Adamw => Optimizer::AdamW(AdamWOptions {

@@ -107,14 +107,14 @@ impl Reader<'_> {
                 }) => {
                     for (target, place, node) in by_target {
                         self.refer(target, *place, Wanted::Data);
-                        if let Some(name) = self.reference(node, "prompt", Wanted::Prompt) {
+                        if let Some(name) = self.reference(node, "prompt", Wanted::Adapter) {
                             prompts.push((target.clone(), name));
                         }
                     }
                 }
                 // One prompt for whatever the target is: an empty name until targets are known.
                 Some(node) => {
-                    if let Some(name) = self.reference(node, "prompt", Wanted::Prompt) {
+                    if let Some(name) = self.reference(node, "prompt", Wanted::Adapter) {
                         prompts.push((String::new(), name));
                     }
                 }

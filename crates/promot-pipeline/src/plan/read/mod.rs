@@ -23,6 +23,8 @@ pub(super) enum Wanted {
     DataOrMix,
     Model,
     Prompt,
+    /// What stage 1 makes: a prompt or low-rank changes.
+    Adapter,
 }
 
 impl Wanted {
@@ -32,6 +34,7 @@ impl Wanted {
             Self::DataOrMix => "a data or mix stage",
             Self::Model => "a stage that makes a model (model_tune, pretrain)",
             Self::Prompt => "a prompt_tune stage",
+            Self::Adapter => "a prompt_tune or lora_tune stage",
         }
     }
 
@@ -44,7 +47,8 @@ impl Wanted {
                     Self::Model,
                     StageKind::ModelTune(_) | StageKind::Pretrain(_)
                 )
-                | (Self::Prompt, StageKind::PromptTune(_))
+                | (Self::Prompt | Self::Adapter, StageKind::PromptTune(_))
+                | (Self::Adapter, StageKind::LoraTune(_))
         )
     }
 }
@@ -70,11 +74,12 @@ pub(super) struct Reader<'d> {
 }
 
 /// The kinds of stages.
-pub(super) const KINDS: [&str; 6] = [
+pub(super) const KINDS: [&str; 7] = [
     "data",
     "mix",
     "pretrain",
     "prompt_tune",
+    "lora_tune",
     "model_tune",
     "eval",
 ];
@@ -105,6 +110,7 @@ impl Reader<'_> {
             "mix" => self.mix(body).map(StageKind::Mix),
             "pretrain" => Some(StageKind::Pretrain(self.pretrain(body))),
             "prompt_tune" => self.prompt_tune(body).map(StageKind::PromptTune),
+            "lora_tune" => self.lora_tune(body).map(StageKind::LoraTune),
             "model_tune" => self.model_tune(body).map(StageKind::ModelTune),
             "eval" => self.eval(body).map(StageKind::Eval),
             other => {

@@ -4,8 +4,8 @@ use promot_model::optim::Decay;
 
 use super::{Reader, Wanted};
 use crate::plan::params::{
-    CurriculumParams, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams, PromptTuneParams,
-    TrainParams,
+    CurriculumParams, LoraTuneParams, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams,
+    PromptTuneParams, TrainParams,
 };
 use crate::spec::{Fields, Node};
 
@@ -69,11 +69,33 @@ impl Reader<'_> {
         })
     }
 
+    pub(super) fn lora_tune(&mut self, node: &Node) -> Option<LoraTuneParams> {
+        let mut fields = Fields::of(node, "lora_tune", self.diagnostics);
+        let on = self.required_stage(&mut fields, "on", Wanted::Data);
+        let from = self.model_name(&mut fields, "from");
+        let rank = fields.count("rank", 1..=4096, 4, self.diagnostics) as usize;
+        let alpha = fields.number("alpha", 1e-6..1e6, 2.0 * rank as f64, self.diagnostics);
+        let targets = match fields.take("targets") {
+            Some(node) => self.names(node, "targets"),
+            None => Vec::new(),
+        };
+        let train = self.train(&mut fields, TrainParams::for_lora());
+        fields.finish(self.diagnostics);
+        Some(LoraTuneParams {
+            on: on?,
+            from,
+            rank,
+            alpha,
+            targets: targets.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            train,
+        })
+    }
+
     pub(super) fn model_tune(&mut self, node: &Node) -> Option<ModelTuneParams> {
         let mut fields = Fields::of(node, "model_tune", self.diagnostics);
         let on = self.required_stage(&mut fields, "on", Wanted::DataOrMix);
         let from = self.model_name(&mut fields, "from");
-        let prompt = self.stage_name(&mut fields, "prompt", Wanted::Prompt);
+        let prompt = self.stage_name(&mut fields, "prompt", Wanted::Adapter);
         let train = self.train(&mut fields, TrainParams::for_models());
         fields.finish(self.diagnostics);
         Some(ModelTuneParams {
@@ -160,6 +182,14 @@ impl TrainParams {
             dropout: 0.1,
             shots: 0,
             max_input_tokens: None,
+        }
+    }
+
+    /// Settings for tuning LoRA's changes: what is zero at first has no scale to multiply with.
+    fn for_lora() -> Self {
+        Self {
+            scale_by_parameter: false,
+            ..Self::for_models()
         }
     }
 

@@ -1,0 +1,309 @@
+//! LoRA in PEFT's layout.
+
+use std::fs;
+use std::path::Path;
+
+use promot_core::write_atomically;
+use serde::{Deserialize, Serialize};
+
+use super::CheckpointError;
+use super::tensors::{NamedTensors, parse_tensors, serialize_f32};
+use crate::arch::ModelConfig;
+use crate::lora::{Lora, LoraPair};
+
+/// What PEFT puts before the names of a model's modules.
+const PREFIX: &str = "base_model.model.";
+
+/// The keys that PEFT's `LoraConfig` writes.
+#[derive(Serialize)]
+struct AdapterConfigOut<'a> {
+    auto_mapping: Option<()>,
+    base_model_name_or_path: &'a str,
+    bias: &'static str,
+    fan_in_fan_out: bool,
+    inference_mode: bool,
+    init_lora_weights: bool,
+    lora_alpha: f32,
+    lora_dropout: f32,
+    modules_to_save: Option<()>,
+    peft_type: &'static str,
+    r: usize,
+    rank_pattern: serde_json::Map<String, serde_json::Value>,
+    alpha_pattern: serde_json::Map<String, serde_json::Value>,
+    revision: Option<()>,
+    target_modules: &'a [String],
+    task_type: &'static str,
+    use_dora: bool,
+    use_rslora: bool,
+}
+
+#[derive(Deserialize)]
+struct AdapterConfigIn {
+    peft_type: String,
+    #[serde(default)]
+    r: usize,
+    #[serde(default)]
+    lora_alpha: f32,
+    #[serde(default)]
+    target_modules: serde_json::Value,
+    #[serde(default = "none")]
+    bias: String,
+    #[serde(default)]
+    use_dora: bool,
+    #[serde(default)]
+    use_rslora: bool,
+    #[serde(default)]
+    fan_in_fan_out: bool,
+    #[serde(default)]
+    modules_to_save: Option<Vec<String>>,
+    #[serde(default)]
+    rank_pattern: serde_json::Map<String, serde_json::Value>,
+    #[serde(default)]
+    alpha_pattern: serde_json::Map<String, serde_json::Value>,
+}
+
+fn none() -> String {
+    "none".to_owned()
+}
+
+/// Writes changes of weights as `adapter_config.json` and `adapter_model.safetensors`.
+///
+/// # Errors
+/// If the file system refuses; files that were there stay whole.
+pub fn save_lora(
+    lora: &Lora,
+    base: &ModelConfig,
+    base_name: &str,
+    directory: &Path,
+) -> Result<(), CheckpointError> {
+    let config = AdapterConfigOut {
+        auto_mapping: None,
+        base_model_name_or_path: base_name,
+        bias: "none",
+        fan_in_fan_out: false,
+        inference_mode: true,
+        init_lora_weights: true,
+        lora_alpha: lora.alpha,
+        lora_dropout: 0.0,
+        modules_to_save: None,
+        peft_type: "LORA",
+        r: lora.rank,
+        rank_pattern: serde_json::Map::new(),
+        alpha_pattern: serde_json::Map::new(),
+        revision: None,
+        target_modules: &lora.targets,
+        task_type: if base.is_encoder_decoder() {
+            "SEQ_2_SEQ_LM"
+        } else {
+            "CAUSAL_LM"
+        },
+        use_dora: false,
+        use_rslora: false,
+    };
+    let mut config = serde_json::to_string_pretty(&config).expect("plain data serialises");
+    config.push('\n');
+    let mut tensors = NamedTensors::new();
+    for pair in &lora.pairs {
+        let module = pair.weight.strip_suffix(".weight").unwrap_or(&pair.weight);
+        let rank = lora.rank;
+        let columns = pair.a_transposed.len() / rank;
+        let a = transposed(&pair.a_transposed, rank);
+        tensors.insert(
+            format!("{PREFIX}{module}.lora_A.weight"),
+            (a, vec![rank, columns]),
+        );
+        let rows = pair.b.len() / rank;
+        tensors.insert(
+            format!("{PREFIX}{module}.lora_B.weight"),
+            (pair.b.clone(), vec![rows, rank]),
+        );
+    }
+    let io = |path: &Path, source| CheckpointError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    fs::create_dir_all(directory).map_err(|error| io(directory, error))?;
+    let files = [
+        ("adapter_model.safetensors", serialize_f32(&tensors)?),
+        ("adapter_config.json", config.into_bytes()),
+    ];
+    for (name, bytes) in files {
+        let path = directory.join(name);
+        write_atomically(&path, &bytes).map_err(|error| io(&path, error))?;
+    }
+    Ok(())
+}
+
+/// Reads changes of weights from a PEFT adapter directory.
+///
+/// # Errors
+/// If a file is missing or damaged, the adapter is no LoRA, or of a variant that is not supported.
+pub fn load_lora(directory: &Path) -> Result<Lora, CheckpointError> {
+    let read = |path: &Path| {
+        fs::read(path).map_err(|source| CheckpointError::Io {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    let path = directory.join("adapter_config.json");
+    let config: AdapterConfigIn = serde_json::from_slice(&read(&path)?)
+        .map_err(|error| CheckpointError::Json(error.to_string()).in_file(&path))?;
+    let targets = config
+        .check()
+        .map_err(|message| CheckpointError::Adapter(message).in_file(&path))?;
+    let path = directory.join("adapter_model.safetensors");
+    let tensors = parse_tensors(&read(&path)?).map_err(|error| error.in_file(&path))?;
+    let pairs = pairs(tensors, config.r).map_err(|error| error.in_file(&path))?;
+    Ok(Lora {
+        rank: config.r,
+        alpha: config.lora_alpha,
+        targets,
+        pairs,
+    })
+}
+
+impl AdapterConfigIn {
+    /// The target modules, if all the rest is supported.
+    fn check(&self) -> Result<Vec<String>, String> {
+        if self.peft_type != "LORA" {
+            return Err(format!("peft_type is {}, expected LORA", self.peft_type));
+        }
+        if self.r == 0 {
+            return Err("r is 0, expected at least 1".to_owned());
+        }
+        let unsupported = [
+            ("bias", self.bias != "none"),
+            ("use_dora", self.use_dora),
+            ("use_rslora", self.use_rslora),
+            ("fan_in_fan_out", self.fan_in_fan_out),
+            (
+                "modules_to_save",
+                self.modules_to_save.as_ref().is_some_and(|m| !m.is_empty()),
+            ),
+            ("rank_pattern", !self.rank_pattern.is_empty()),
+            ("alpha_pattern", !self.alpha_pattern.is_empty()),
+        ];
+        if let Some((key, _)) = unsupported.iter().find(|(_, used)| *used) {
+            return Err(format!("LoRA with {key} is not supported"));
+        }
+        let names = self.target_modules.as_array().map(|names| {
+            let name = |name: &serde_json::Value| name.as_str().map(str::to_owned);
+            names.iter().map(name).collect::<Option<Vec<_>>>()
+        });
+        let names = names.flatten();
+        names.ok_or_else(|| "target_modules is no list of names".to_owned())
+    }
+}
+
+/// The changes in `tensors`, each an `A` and a `B` of this rank.
+fn pairs(mut tensors: NamedTensors, rank: usize) -> Result<Vec<LoraPair>, CheckpointError> {
+    let suffix = ".lora_A.weight";
+    let names: Vec<String> = tensors
+        .keys()
+        .filter(|name| name.ends_with(suffix))
+        .cloned()
+        .collect();
+    let mut pairs = Vec::with_capacity(names.len());
+    for a_name in names {
+        let module = a_name.strip_suffix(suffix).expect("filtered");
+        let b_name = format!("{module}.lora_B.weight");
+        let weight = module.strip_prefix(PREFIX).unwrap_or(module);
+        let weight = format!("{weight}.weight");
+        let mut take = |name: &str| {
+            let missing = || CheckpointError::MissingTensor {
+                name: name.to_owned(),
+            };
+            tensors.remove(name).ok_or_else(missing)
+        };
+        let (a, a_dims) = take(&a_name)?;
+        let (b, b_dims) = take(&b_name)?;
+        let shape = |name: &str, found: &[usize], expected| CheckpointError::Shape {
+            name: name.to_owned(),
+            found: found.to_vec(),
+            expected,
+        };
+        if a_dims.len() != 2 || a_dims[0] != rank {
+            return Err(shape(&a_name, &a_dims, vec![rank, 0]));
+        }
+        if b_dims.len() != 2 || b_dims[1] != rank {
+            return Err(shape(&b_name, &b_dims, vec![0, rank]));
+        }
+        pairs.push(LoraPair {
+            weight,
+            a_transposed: transposed(&a, a_dims[1]),
+            b,
+        });
+    }
+    match tensors.into_keys().next() {
+        Some(name) => Err(CheckpointError::UnexpectedTensor { name }),
+        None => Ok(pairs),
+    }
+}
+
+/// A matrix of rows with `columns` values, by columns.
+fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
+    let rows = values.len() / columns.max(1);
+    let at = |i: usize| values[i % rows * columns + i / rows];
+    (0..rows * columns).map(at).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> ModelConfig {
+        let json = br#"{"vocab_size": 12, "d_model": 4, "d_kv": 2, "d_ff": 8, "num_layers": 1,
+            "num_heads": 2}"#;
+        ModelConfig::from_json(json).unwrap()
+    }
+
+    fn lora() -> Lora {
+        let pair = |weight: &str| LoraPair {
+            weight: weight.to_owned(),
+            a_transposed: (0..12).map(|i| i as f32).collect(),
+            b: (0..6).map(|i| i as f32 * 0.5).collect(),
+        };
+        Lora {
+            rank: 3,
+            alpha: 6.0,
+            targets: vec!["q".to_owned(), "wi".to_owned()],
+            pairs: vec![pair("encoder.x.q.weight"), pair("encoder.x.wi.weight")],
+        }
+    }
+
+    #[test]
+    fn changes_come_back_with_the_same_bits() {
+        let directory = tempfile::tempdir().unwrap();
+        save_lora(&lora(), &config(), "base", directory.path()).unwrap();
+        assert_eq!(load_lora(directory.path()).unwrap(), lora());
+        let bytes = fs::read(directory.path().join("adapter_model.safetensors")).unwrap();
+        let (a, dims) =
+            &parse_tensors(&bytes).unwrap()["base_model.model.encoder.x.q.lora_A.weight"];
+        assert_eq!(dims, &[3, 4]);
+        assert_eq!(a[..5], [0.0, 3.0, 6.0, 9.0, 1.0]);
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        save_lora(&lora(), &config(), "base", directory.path()).unwrap();
+        let path = directory.path().join("adapter_config.json");
+        let text = fs::read_to_string(&path).unwrap();
+        for (from, to, expected) in [
+            ("\"LORA\"", "\"LOHA\"", "peft_type is LOHA, expected LORA"),
+            (
+                "\"use_dora\": false",
+                "\"use_dora\": true",
+                "LoRA with use_dora",
+            ),
+            ("\"bias\": \"none\"", "\"bias\": \"all\"", "LoRA with bias"),
+            ("\"r\": 3", "\"r\": 0", "r is 0"),
+            ("\"r\": 3", "\"r\": 4", "has shape [3, 4], expected [4, 0]"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            fs::write(&path, text.replace(from, to)).unwrap();
+            let error = load_lora(directory.path()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `lora_tune`: stage 1 of ProMoT with low-rank changes of a frozen model's weights in the place of a
+//! soft prompt (paper section A.3.6).
+
+use promot_model::checkpoint::save_lora;
+use promot_model::lora::Lora;
+use promot_model::train::{Adapters, Tune};
+
+use super::training::{Work, base_name, starting_model, tune, tuned_tasks, write_summary};
+use crate::plan::{LoraTuneParams, Stage};
+use crate::run::{Context, RunError, StageDirectory};
+
+pub(crate) fn run(
+    params: &LoraTuneParams,
+    stage: &Stage,
+    directory: &StageDirectory,
+    context: &Context<'_>,
+) -> Result<(), RunError> {
+    let model = starting_model(params.from.as_deref(), context)?;
+    let (tasks, _) = tuned_tasks(&params.on, context)?;
+    let targets = if params.targets.is_empty() {
+        // Queries and values, as PEFT has it for these architectures.
+        let names = if model.model.config().is_encoder_decoder() {
+            ["q", "v"]
+        } else {
+            ["q_proj", "v_proj"]
+        };
+        names.map(str::to_owned).to_vec()
+    } else {
+        params.targets.clone()
+    };
+    let seed = context.plan.seed.child(&stage.name, "low-rank changes");
+    let alpha = params.alpha as f32;
+    let start = Lora::init(&model.model, &targets, params.rank, alpha, seed);
+    let start = start.map_err(|error| {
+        RunError::mismatch(
+            error.to_string(),
+            "name linear layers of the model in `targets`",
+        )
+    })?;
+    let start = Adapters {
+        lora: Some(start),
+        ..Adapters::default()
+    };
+    let work = Work {
+        stage,
+        directory,
+        context,
+    };
+    let trained = tune(work, &params.train, Tune::Lora, &model, &start, tasks)?;
+    save_lora(
+        trained.adapters.lora.as_ref().expect("given and returned"),
+        &trained.model.config(),
+        &base_name(params.from.as_deref(), context),
+        &directory.artifact(),
+    )?;
+    write_summary(directory, &trained)
+}
