@@ -1,11 +1,13 @@
 //! Checkpoints in the layouts of Hugging Face transformers and PEFT.
 
+mod adapter;
 mod directory;
 mod error;
 mod peft;
 mod peft_lora;
 mod tensors;
 
+pub use adapter::{Adapter, load_adapter};
 pub use directory::{SavePrecision, load_model, load_model_from_bytes, model_to_bytes, save_model};
 pub use error::CheckpointError;
 pub use peft::{load_prompt, save_prompt};

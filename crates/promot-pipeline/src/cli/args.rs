@@ -125,7 +125,8 @@ pub(crate) struct GenerateArgs {
     /// `hf:owner/name` with `@revision` if not main
     #[arg(long, default_value = "builtin:mini-t5", value_name = "MODEL")]
     pub(crate) model: String,
-    /// A directory with a soft prompt in PEFT layout (the artifact of a prompt_tune stage)
+    /// A directory with a soft prompt or LoRA in PEFT layout (the artifact of a prompt_tune or
+    /// lora_tune stage)
     #[arg(long, value_name = "DIR")]
     pub(crate) prompt: Option<PathBuf>,
     /// Beam width; 1 is greedy

@@ -1,14 +1,16 @@
 //! `generate`: text in, text out.
 
 use std::io::BufRead as _;
+use std::path::Path;
 
 use anyhow::Context as _;
 use promot_core::{Ragged, StopFlag};
-use promot_model::backend::set_threads;
-use promot_model::checkpoint::load_prompt;
+use promot_model::backend::{Host, set_threads};
+use promot_model::checkpoint::{Adapter, load_adapter};
 use promot_model::gemm::Precision;
 use promot_model::generate::{GenerateOptions, LengthPenalty};
 use promot_model::graph::Var;
+use promot_model::prompt::SoftPrompt;
 use promot_pipeline::hub::{Hub, Repository, Watch};
 use promot_pipeline::run::{LoadedModel, RunError};
 
@@ -35,23 +37,43 @@ fn load(name: &str) -> Result<LoadedModel, RunError> {
     LoadedModel::from_directory(&directory?, Precision::default())
 }
 
+/// A soft prompt on the model's device.
+fn placed(
+    prompt: &SoftPrompt,
+    directory: &Path,
+    loaded: &LoadedModel,
+) -> Result<Var<Host>, Failure> {
+    let d_model = loaded.model.config().d_model();
+    if prompt.d_model() != d_model {
+        return Err(Failure::BadInput(format!(
+            "error: the prompt in {} is {} wide, the model {d_model}\n  hint: a soft prompt only \
+             fits the model it was tuned on",
+            directory.display(),
+            prompt.d_model()
+        )));
+    }
+    Ok(Var::constant(prompt.to_tensor(loaded.model.device())))
+}
+
 /// Answers the texts given as arguments, or every line of standard input.
 pub(crate) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
     set_threads(0).context("threads").map_err(Failure::Failed)?;
-    let loaded = load(&args.model)?;
+    let mut loaded = load(&args.model)?;
     let mut prompts = Vec::new();
     if let Some(directory) = &args.prompt {
-        let prompt = load_prompt(directory).map_err(RunError::from)?;
-        let d_model = loaded.model.config().d_model();
-        if prompt.d_model() != d_model {
-            return Err(Failure::BadInput(format!(
-                "error: the prompt in {} is {} wide, the model {d_model}\n  hint: a soft prompt \
-                 only fits the model it was tuned on",
-                directory.display(),
-                prompt.d_model()
-            )));
+        match load_adapter(directory).map_err(RunError::from)? {
+            Adapter::Prompt(prompt) => prompts.push(placed(&prompt, directory, &loaded)?),
+            Adapter::Lora(lora) => {
+                let merged = lora.merged(&loaded.model);
+                loaded.model = merged.map_err(|error| {
+                    let directory = directory.display();
+                    Failure::BadInput(format!(
+                        "error: the adapter in {directory}: {error}\n  hint: an adapter only fits \
+                         models of the kind it was tuned on"
+                    ))
+                })?;
+            }
         }
-        prompts.push(Var::constant(prompt.to_tensor(loaded.model.device())));
     }
     let options = GenerateOptions {
         max_new_tokens: args.max_new_tokens as usize,

@@ -9,13 +9,14 @@ use promot_data::source::{Source, load};
 use promot_data::split::Split;
 use promot_data::task::{AnswerFormat, TaskRef};
 use promot_model::backend::Host;
+use promot_model::checkpoint::Adapter;
 use promot_model::generate::GenerateOptions;
 use promot_model::graph::Var;
 use serde::{Deserialize, Serialize};
 
 use super::measure::{answers, judge};
 use super::rows::{evaluation_rows, shots_seed};
-use super::training::{Adapter, adapter_of, starting_model};
+use super::training::{adapter_of, starting_model};
 use crate::plan::{DrawShots, EvalModel, EvalParams, Stage, StageKind};
 use crate::report::{Cell, SampleOutput, TableData};
 use crate::run::{Context, LoadedModel, RunError, StageDirectory, make_directory};

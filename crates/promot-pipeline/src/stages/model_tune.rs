@@ -1,11 +1,11 @@
 //! `model_tune`: stage 2 of ProMoT with what stage 1 made, frozen; standard fine-tuning without it.
 
-use promot_model::checkpoint::SavePrecision;
+use promot_model::checkpoint::{Adapter, SavePrecision};
 use promot_model::prompt::SoftPrompt;
 use promot_model::train::{Adapters, Tune};
 
 use super::training::{
-    Adapter, Work, adapter_of, prompt_of, starting_model, tune, tuned_tasks, write_model,
+    Work, adapter_of, prompt_of, starting_model, tune, tuned_tasks, write_model,
 };
 use crate::plan::{ModelTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};

@@ -9,10 +9,9 @@ use promot_data::tokenizer::Tokenizer;
 use promot_data::training::{TaskBatches, TrainingTask};
 use promot_model::arch::Model;
 use promot_model::backend::Host;
-use promot_model::checkpoint::{SavePrecision, load_lora, load_prompt, save_model};
+use promot_model::checkpoint::{Adapter, SavePrecision, load_adapter, load_prompt, save_model};
 use promot_model::generate::GenerateOptions;
 use promot_model::graph::Var;
-use promot_model::lora::Lora;
 use promot_model::ops::cross_entropy::LabelSmoothing;
 use promot_model::optim::{AdafactorOptions, AdamWOptions, Optimizer, Schedule};
 use promot_model::prompt::SoftPrompt;
@@ -50,6 +49,11 @@ pub(super) fn prompt_of(
     context: &Context<'_>,
 ) -> Result<SoftPrompt, RunError> {
     let prompt = load_prompt(&context.artifact(name).1)?;
+    check_width(name, &prompt, model)?;
+    Ok(prompt)
+}
+
+fn check_width(name: &str, prompt: &SoftPrompt, model: &LoadedModel) -> Result<(), RunError> {
     let d_model = model.model.config().d_model();
     if prompt.d_model() != d_model {
         return Err(RunError::mismatch(
@@ -60,15 +64,7 @@ pub(super) fn prompt_of(
             "a soft prompt only fits the model it was tuned on",
         ));
     }
-    Ok(prompt)
-}
-
-/// What a stage 1 made.
-pub(super) enum Adapter {
-    /// Rows that stand before every input.
-    Prompt(SoftPrompt),
-    /// Low-rank changes of weights.
-    Lora(Lora),
+    Ok(())
 }
 
 /// What the stage `name` made, checked to fit `model`.
@@ -77,14 +73,15 @@ pub(super) fn adapter_of(
     model: &LoadedModel,
     context: &Context<'_>,
 ) -> Result<Adapter, RunError> {
-    let (stage, artifact) = context.artifact(name);
-    if !matches!(stage.kind, StageKind::LoraTune(_)) {
-        return prompt_of(name, model, context).map(Adapter::Prompt);
+    let adapter = load_adapter(&context.artifact(name).1)?;
+    match &adapter {
+        Adapter::Prompt(prompt) => check_width(name, prompt, model)?,
+        Adapter::Lora(lora) => {
+            let attached = lora.attach(&model.model, false);
+            attached.map_err(|error| RunError::from(TrainError::from(error)))?;
+        }
     }
-    let lora = load_lora(&artifact)?;
-    lora.attach(&model.model, false)
-        .map_err(|error| RunError::from(TrainError::from(error)))?;
-    Ok(Adapter::Lora(lora))
+    Ok(adapter)
 }
 
 /// What an adapter's files call the model that it belongs to.

@@ -1,0 +1,63 @@
+//! An adapter in PEFT's layout, whatever kind it is of.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::{CheckpointError, load_lora, load_prompt};
+use crate::lora::Lora;
+use crate::prompt::SoftPrompt;
+
+/// What an adapter directory holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Adapter {
+    /// Rows that stand before every input (`PROMPT_TUNING`).
+    Prompt(SoftPrompt),
+    /// Low-rank changes of weights (`LORA`).
+    Lora(Lora),
+}
+
+#[derive(Deserialize)]
+struct KindOnly {
+    peft_type: String,
+}
+
+/// Reads an adapter from a PEFT directory; `peft_type` says which kind it is.
+///
+/// # Errors
+/// If a file is missing or damaged, or the adapter is of another kind.
+pub fn load_adapter(directory: &Path) -> Result<Adapter, CheckpointError> {
+    let path = directory.join("adapter_config.json");
+    let json = fs::read(&path).map_err(|source| CheckpointError::Io {
+        path: path.clone(),
+        source,
+    })?;
+    let KindOnly { peft_type } = serde_json::from_slice(&json)
+        .map_err(|error| CheckpointError::Json(error.to_string()).in_file(&path))?;
+    match peft_type.as_str() {
+        "PROMPT_TUNING" => load_prompt(directory).map(Adapter::Prompt),
+        "LORA" => load_lora(directory).map(Adapter::Lora),
+        other => {
+            let message = format!("peft_type is {other}, expected PROMPT_TUNING or LORA");
+            Err(CheckpointError::Adapter(message).in_file(&path))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_kind_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("adapter_config.json");
+        fs::write(&path, r#"{"peft_type": "IA3"}"#).unwrap();
+        let error = load_adapter(directory.path()).unwrap_err().to_string();
+        assert!(
+            error.ends_with("peft_type is IA3, expected PROMPT_TUNING or LORA"),
+            "{error}"
+        );
+    }
+}
