@@ -77,6 +77,45 @@ fn a_killed_run_goes_on_to_the_same_results() {
     );
 }
 
+/// Data and mix are over too quickly to be hit inside: what a kill there can leave is made by hand.
+#[test]
+fn a_stage_that_was_killed_while_it_wrote_is_done_again() {
+    let place = Workplace::new();
+    place.write("small.yaml", SMALL);
+    let run = || place.run(&["run", "small.yaml"]).success();
+    run();
+    let whole = place.results();
+    let stages = fs::read_dir(place.path(".promot/stages")).unwrap();
+    let short: Vec<_> = stages
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with("mix-") || name.starts_with("data-")
+        })
+        .collect();
+    assert_eq!(short.len(), 3, "two data stages and a mix: {short:?}");
+    for stage in &short {
+        let artifact = stage.join("artifact");
+        let file = fs::read_dir(&artifact).unwrap().next().unwrap().unwrap();
+        let (path, bytes) = (file.path(), fs::read(file.path()).unwrap());
+        let partial = path.with_added_extension("partial");
+        // Before the file, in the middle of it, and after it: always before the manifest.
+        for left in 0..3 {
+            fs::remove_file(stage.join("manifest.json")).unwrap();
+            if left < 2 {
+                fs::remove_file(&path).unwrap();
+            }
+            if left == 1 {
+                fs::write(&partial, &bytes[..bytes.len() / 2]).unwrap();
+            }
+            let again = run();
+            assert!(again.stderr.contains(": done in"), "{}", again.stderr);
+            assert_eq!(place.results(), whole, "{left}: {}", stage.display());
+            assert!(!partial.exists(), "{}", partial.display());
+        }
+    }
+}
+
 #[test]
 fn killed_pretraining_goes_on_to_the_same_model() {
     let undisturbed = Workplace::new();
