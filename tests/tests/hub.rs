@@ -100,6 +100,70 @@ fn a_model_of_the_hub_is_fetched_once() {
 }
 
 #[test]
+fn rows_of_the_hub_are_fetched_once() {
+    let row = |i: usize| {
+        format!(
+            r#"{{"premise": "Number {i} is tall.", "hypothesis": "Number {i} is short.", "label": "not_entailment"}}"#
+        ) + "\n"
+    };
+    let rows = |range: std::ops::Range<usize>| range.map(row).collect::<String>().into_bytes();
+    let server = HubServer::start(
+        "datasets/someone/rows",
+        [
+            ("README.md", b"about the rows".to_vec()),
+            ("data/train-0.jsonl", rows(0..30)),
+            ("data/train-1.jsonl", rows(30..60)),
+            ("data/validation.jsonl", rows(60..70)),
+        ],
+    );
+    let place = Workplace::new();
+    place.write(
+        "rows.yaml",
+        "\
+version: 1
+name: rows
+model: builtin:mini-t5
+stages:
+  rte:
+    data:
+      task: rte
+      source:
+        jsonl:
+          train: hf:someone/rows:data/train-*.jsonl
+          validation: hf:someone/rows@main:data/validation.jsonl
+  table: { eval: { models: { Pretrained: base }, target: rte, beams: 1, max_new_tokens: 4 } }
+",
+    );
+    let endpoint = server.endpoint();
+    let home = place.path("hf").display().to_string();
+    let online = [
+        ("HF_ENDPOINT", endpoint.as_str()),
+        ("HF_HOME", home.as_str()),
+    ];
+    let plan = place
+        .run_with_env(&["plan", "rows.yaml"], &online)
+        .success();
+    assert!(plan.stdout.contains("2 to run"), "{}", plan.stdout);
+    let fetched = |file: &str| server.requests().iter().any(|r| r.path.ends_with(file));
+    assert!(!fetched("train-0.jsonl"), "a plan fetches no rows");
+
+    let run = place.run_with_env(&["run", "rows.yaml"], &online).success();
+    assert!(fetched("train-1.jsonl") && fetched("validation.jsonl"));
+    assert!(!fetched("README.md"), "only what was asked for");
+    let table = run.stdout.lines().find(|line| line.starts_with("RTE"));
+    let words: Vec<_> = table.expect("a line of RTE").split_whitespace().collect();
+    assert!(words.contains(&"10"), "ten rows: {words:?}");
+
+    drop(server);
+    fs::remove_dir_all(place.path(".promot")).unwrap();
+    let offline = [online[0], online[1], ("HF_HUB_OFFLINE", "1")];
+    let again = place
+        .run_with_env(&["run", "rows.yaml"], &offline)
+        .success();
+    assert_eq!(again.stdout, run.stdout);
+}
+
+#[test]
 fn offline_with_an_empty_cache() {
     let place = place();
     let home = place.path("hf").display().to_string();

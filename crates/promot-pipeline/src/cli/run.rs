@@ -11,7 +11,7 @@ use promot_pipeline::diagnostic::nearest;
 use promot_pipeline::hub::Watch;
 use promot_pipeline::plan::Plan;
 use promot_pipeline::report::{CollectError, Report, markdown, terminal};
-use promot_pipeline::run::{self, Context, Selection, Store, check_inputs, fetch_base};
+use promot_pipeline::run::{self, Context, Selection, Store, check_inputs, fetch_inputs};
 
 use super::args::{ReportArgs, ReportFormat, RunArgs};
 use super::failure::Failure;
@@ -85,7 +85,7 @@ fn download(plan: &Plan, stop: &StopFlag) -> Result<(), Failure> {
         events: &progress,
         stop,
     };
-    let outcome = fetch_base(plan, &watch);
+    let outcome = fetch_inputs(plan, &watch);
     progress.finish();
     Ok(outcome?)
 }

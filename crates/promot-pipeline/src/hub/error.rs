@@ -23,6 +23,12 @@ pub enum HubError {
         /// The text.
         text: String,
     },
+    /// A text that names no files of a data set.
+    #[error("hf:{text}: expected hf:owner/name:PATTERN or hf:owner/name@revision:PATTERN")]
+    DatasetName {
+        /// The text.
+        text: String,
+    },
     /// No such repository, as far as this user may know.
     #[error("hf:{repository}: there is no such repository")]
     NotFound {
@@ -209,6 +215,9 @@ impl HubError {
         let hint = match self {
             Self::Settings { hint, .. } => hint,
             Self::Name { .. } => "for example hf:google-t5/t5-small",
+            Self::DatasetName { .. } => {
+                "for example hf:nyu-mll/glue@refs/convert/parquet:rte/train/*.parquet"
+            }
             Self::NotFound { .. } => "look for typing errors; owner and name are both needed",
             Self::UnknownRevision { .. } => "a revision is a branch, a tag or a whole commit hash",
             Self::NoAccess {

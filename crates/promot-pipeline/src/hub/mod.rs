@@ -34,7 +34,7 @@ mod tests;
 
 use promot_core::{EventSink, StopFlag};
 
-pub use dataset::dataset_files;
+pub use dataset::DatasetFiles;
 pub use error::HubError;
 pub use repository::Repository;
 pub use settings::Settings;

@@ -563,7 +563,9 @@ fn files_of_a_data_set_are_chosen_by_pattern() {
     let fixture = Fixture::of("datasets/a/b", files);
     let repository = Repository::dataset("a/b@refs/convert/parquet").unwrap();
     let fetch = |hub: &Hub, pattern: &str| {
-        fixture.watched(|watch| dataset_files(hub, &repository, pattern, watch))
+        let files = hub.dataset_files(&repository, pattern)?;
+        fixture.watched(|watch| files.fetch(hub, watch))?;
+        Ok::<_, HubError>(files.paths())
     };
     let hub = Hub::new(fixture.settings());
     let train = fetch(&hub, "*/train/*.parquet").unwrap();
@@ -606,7 +608,8 @@ fn files_that_a_listing_names_elsewhere_are_refused() {
     let fixture = Fixture::of("datasets/a/b", vec![("../../x.parquet", b"x".to_vec())]);
     let repository = Repository::dataset("a/b").unwrap();
     let hub = Hub::new(fixture.settings());
-    let outcome = fixture.watched(|watch| dataset_files(&hub, &repository, "**/*", watch));
+    let files = hub.dataset_files(&repository, "**/*").unwrap();
+    let outcome = fixture.watched(|watch| files.fetch(&hub, watch));
     let error = outcome.unwrap_err();
     assert_eq!(
         error.to_string(),

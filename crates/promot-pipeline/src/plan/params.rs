@@ -9,7 +9,7 @@ use promot_model::optim::Decay;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use crate::hub::Snapshot;
+use crate::hub::{DatasetFiles, Snapshot};
 
 /// The pretrained model that tuning starts from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -138,13 +138,18 @@ pub struct FileSet {
     /// Where they are, in the order in which they are read.
     #[serde(skip)]
     pub paths: Vec<PathBuf>,
-    /// Digest of the content; of one file its own.
+    /// The same files where they are of the Hugging Face Hub and may not be here yet.
+    #[serde(skip)]
+    pub hub: Vec<DatasetFiles>,
+    /// Digest of the content; of one file its own. For files of the hub their commit and names
+    /// stand for the content.
     pub digest: Digest,
 }
 
 impl FileSet {
-    /// Files with the digests of their contents.
-    pub fn new(paths: Vec<PathBuf>, digests: &[Digest]) -> Self {
+    /// Files with the digests of their contents; `hub` are those among them that have to be
+    /// fetched.
+    pub fn new(paths: Vec<PathBuf>, digests: &[Digest], hub: Vec<DatasetFiles>) -> Self {
         let digest = match digests {
             [only] => *only,
             several => {
@@ -153,7 +158,7 @@ impl FileSet {
                 several.iter().fold(Digester::new(), add).finish()
             }
         };
-        Self { paths, digest }
+        Self { paths, hub, digest }
     }
 }
 

@@ -2,16 +2,38 @@
 
 use super::error::RunError;
 use crate::hub::{Hub, Watch};
-use crate::plan::{BaseModel, Plan};
+use crate::plan::{BaseModel, DataSource, Plan, StageKind};
 
-/// Fetches the pretrained model of a plan if it is one of the Hugging Face Hub; silent if all its
-/// files are in the cache.
+/// Fetches what a plan names of the Hugging Face Hub, the pretrained model and files of rows; silent
+/// if all of it is in the cache.
 ///
 /// # Errors
 /// If a file cannot be had, or the user stops it; what has arrived is kept.
-pub fn fetch_base(plan: &Plan, watch: &Watch<'_>) -> Result<(), RunError> {
+pub fn fetch_inputs(plan: &Plan, watch: &Watch<'_>) -> Result<(), RunError> {
     if let Some(BaseModel::Hub { snapshot, .. }) = &plan.base {
         Hub::from_environment()?.fetch_model(snapshot, watch)?;
+    }
+    for stage in plan.stages() {
+        match &stage.kind {
+            StageKind::Data(params) => fetch_rows(&params.source, watch)?,
+            StageKind::Eval(params) => {
+                for task in &params.tasks {
+                    fetch_rows(&task.source, watch)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn fetch_rows(source: &DataSource, watch: &Watch<'_>) -> Result<(), RunError> {
+    let DataSource::Files(files) = source else {
+        return Ok(());
+    };
+    let splits = [&files.train, &files.validation, &files.test];
+    for files in splits.into_iter().flatten().flat_map(|set| &set.hub) {
+        files.fetch(&Hub::from_environment()?, watch)?;
     }
     Ok(())
 }

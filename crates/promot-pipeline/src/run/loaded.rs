@@ -87,7 +87,7 @@ fn text_layout(config: &ModelConfig) -> TextLayout {
 }
 
 /// The pretrained model of a plan, to compute with in `precision`. One of the hub has to be there
-/// already ([`super::fetch_base`]).
+/// already ([`super::fetch_inputs`]).
 ///
 /// # Errors
 /// As [`LoadedModel::from_directory`].

@@ -14,7 +14,7 @@ use promot_core::{Event, EventSink, StopFlag};
 
 pub use check::check_inputs;
 pub use error::RunError;
-pub use fetch::fetch_base;
+pub use fetch::fetch_inputs;
 pub use loaded::{LoadedModel, load_base};
 pub use store::{StageDirectory, Store};
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use promot_core::Digest;
+use promot_core::{Digest, Digester};
 use promot_data::source::{FileFormat, Mapping};
 use promot_data::task::TaskRef;
 
 use super::{Reader, words};
 use crate::diagnostic::Place;
+use crate::hub::{DatasetFiles, Hub, HubError, Repository};
 use crate::plan::params::{DataFiles, DataSource, FileSet};
 use crate::spec::{Fields, Node, Value};
 
@@ -19,8 +20,6 @@ const NAMES: [&str; 5] = ["mini", "jsonl", "csv", "tsv", "parquet"];
 impl Reader<'_> {
     /// `mini`, or `{ FORMAT: { train: FILES, ... }, columns: { ... }, values: { ... } }` with the
     /// rows of `task`.
-    ///
-    /// A source that fetches its files first is one more key here, and gives the same [`DataFiles`].
     pub(super) fn source(&mut self, node: &Node, task: Option<&TaskRef>) -> Option<DataSource> {
         match (&node.value, node.as_text()) {
             (_, Some("mini")) => Some(DataSource::Mini),
@@ -92,12 +91,28 @@ impl Reader<'_> {
         files
     }
 
-    /// A path, a pattern, or a list of them.
+    /// A path, a pattern, files of a data set of the hub, or a list of them.
     fn files(&mut self, key: &str, node: &Node) -> Option<FileSet> {
         let mut paths: Vec<PathBuf> = Vec::new();
         let mut digests = Vec::new();
+        let mut hub = Vec::new();
         let mut is_whole = true;
         for (name, place) in self.names(node, key) {
+            if let Some(name) = name.strip_prefix("hf:") {
+                match hub_files(name) {
+                    Ok(files) => {
+                        paths.extend(files.paths());
+                        digests.extend(content_of(&files));
+                        hub.push(files);
+                    }
+                    Err(error) => {
+                        let message = format!("`{key}`: {error}");
+                        self.diagnostics.push(place, message, error.hint());
+                        is_whole = false;
+                    }
+                }
+                continue;
+            }
             let found = match expand(self.directory, name) {
                 Ok(found) => found,
                 Err(problem) => {
@@ -124,7 +139,7 @@ impl Reader<'_> {
                 paths.push(path);
             }
         }
-        (is_whole && !paths.is_empty()).then(|| FileSet::new(paths, &digests))
+        (is_whole && !paths.is_empty()).then(|| FileSet::new(paths, &digests, hub))
     }
 
     fn unreadable(&mut self, key: &str, place: Place, problem: &str) {
@@ -186,6 +201,28 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// The files of `owner/name[@revision]:pattern`, of which none is fetched.
+fn hub_files(text: &str) -> Result<DatasetFiles, HubError> {
+    let wrong = || HubError::DatasetName {
+        text: text.to_owned(),
+    };
+    let (repository, pattern) = text.split_once(':').ok_or_else(wrong)?;
+    let repository = Repository::dataset(repository)?;
+    Hub::from_environment()?.dataset_files(&repository, pattern)
+}
+
+/// What stands for the content of each file: a commit and a path in it determine it.
+fn content_of(files: &DatasetFiles) -> Vec<Digest> {
+    let commit = files.snapshot().digest();
+    let of_file = |file: &String| {
+        Digester::new()
+            .field("commit", commit.as_bytes())
+            .field("file", file)
+            .finish()
+    };
+    files.files().iter().map(of_file).collect()
 }
 
 /// The files that `name` stands for, below `directory`: the one that is called so, or all that
