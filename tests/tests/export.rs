@@ -135,6 +135,14 @@ fn a_model_and_its_prompt_are_exported_and_answer_as_before() {
     assert_eq!(answer("model", "prompt"), expected);
     assert_eq!(answer("sharded", "prompt"), expected);
 
+    // The model that the prompt was tuned on.
+    place.run(&["export", "two.yaml", "base", "base"]).success();
+    assert_eq!(names(&place.path("base")), names(&model));
+    assert_eq!(
+        answer("base", "prompt"),
+        answer("builtin:mini-t5", "prompt")
+    );
+
     // Over what is there, at half the size.
     let again = [
         "export",
@@ -177,7 +185,7 @@ fn what_cannot_be_exported_is_bad_input() {
     );
     refuse(
         &["tuned", "out", "--base", "x"],
-        "error: --base: stage `tuned` makes a model\n  hint: only a prompt has a base model",
+        "error: --base: `tuned` is a model\n  hint: only a prompt has a base model",
     );
     refuse(
         &["tuned", "out", "--max-shard-size", "5"],

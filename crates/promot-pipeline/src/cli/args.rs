@@ -35,6 +35,15 @@ pub(crate) enum Command {
     /// Show the report of a finished run again
     Report(ReportArgs),
     /// Write a finished stage's model or prompt for Hugging Face transformers or PEFT
+    ///
+    /// The model of a pretrain or model_tune stage becomes a directory that AutoTokenizer and
+    /// AutoModelForSeq2SeqLM (or AutoModelForCausalLM) load, the prompt of a prompt_tune stage one
+    /// that PeftModel loads on its base model:
+    ///
+    ///   promot-pipeline export pipelines/rte.yaml promot exported/promot
+    ///   promot-pipeline export pipelines/rte.yaml base exported/base
+    ///   promot-pipeline export pipelines/rte.yaml prompt exported/prompt --base exported/base
+    #[command(verbatim_doc_comment)]
     Export(ExportArgs),
     /// Answer texts with a model, with or without a soft prompt
     Generate(GenerateArgs),
@@ -122,21 +131,12 @@ pub(crate) enum ExportPrecision {
     Bf16,
 }
 
-/// Write a finished stage's model or prompt for Hugging Face transformers or PEFT
-///
-/// The model of a pretrain or model_tune stage becomes a directory that AutoTokenizer and
-/// AutoModelForSeq2SeqLM (or AutoModelForCausalLM) load, the prompt of a prompt_tune stage one that
-/// PeftModel loads:
-///
-///   promot-pipeline run pipelines/rte.yaml
-///   promot-pipeline export pipelines/rte.yaml finetuned exported/finetuned
-///   promot-pipeline export pipelines/rte.yaml prompt exported/prompt --base exported/base
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) stored: StoredArgs,
-    /// The pretrain, model_tune or prompt_tune stage
+    /// The pretrain, model_tune or prompt_tune stage, or `base` for the model that the pipeline
+    /// starts from
     pub(crate) stage: String,
     /// The directory to write; it is made if it is not there
     #[arg(value_name = "OUT_DIRECTORY")]

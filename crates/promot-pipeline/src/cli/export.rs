@@ -5,10 +5,11 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use promot_model::checkpoint::SavePrecision;
+use promot_model::gemm::Precision;
 use promot_pipeline::diagnostic::nearest;
 use promot_pipeline::export::{export_model, export_prompt};
-use promot_pipeline::plan::{Plan, Stage, StageKind};
-use promot_pipeline::run::Store;
+use promot_pipeline::plan::{BaseModel, Plan, Stage, StageKind};
+use promot_pipeline::run::{LoadedModel, Store, load_base};
 
 use super::args::{ExportArgs, ExportPrecision};
 use super::failure::Failure;
@@ -17,15 +18,19 @@ use super::load::load;
 /// Writes a stage's model or prompt.
 pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
     let plan = load(&args.stored.pipeline)?;
+    let store = Store::new(&args.stored.store);
+    // No stage can have this name.
+    if args.stage == "base" {
+        refuse_base_name(args)?;
+        let base = base_model(&plan)?;
+        check_target(&args.to, args.force, &store)?;
+        return write_model(&load_base(base, Precision::default())?, args);
+    }
     let stage = exportable(&plan, &args.stage)?;
     let is_prompt = matches!(stage.kind, StageKind::PromptTune(_));
-    if args.base.is_some() && !is_prompt {
-        return Err(bad_input(
-            &format!("--base: stage `{}` makes a model", stage.name),
-            "only a prompt has a base model",
-        ));
+    if !is_prompt {
+        refuse_base_name(args)?;
     }
-    let store = Store::new(&args.stored.store);
     let directory = store.stage(stage);
     if !directory.is_finished() {
         let file = args.stored.pipeline.file.display();
@@ -41,15 +46,46 @@ pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
     let artifact = directory.artifact();
     if is_prompt {
         export_prompt(&artifact, &args.to, args.base.as_deref())?;
-    } else {
-        let precision = match args.precision {
-            ExportPrecision::F32 => SavePrecision::F32,
-            ExportPrecision::Bf16 => SavePrecision::Bf16,
-        };
-        export_model(&artifact, &args.to, precision, args.max_shard_size)?;
+        eprintln!("{}: {}", args.stage, args.to.display());
+        return Ok(());
     }
-    eprintln!("{}: {}", stage.name, args.to.display());
+    let model = LoadedModel::from_directory(&artifact, Precision::default())?;
+    write_model(&model, args)
+}
+
+fn write_model(model: &LoadedModel, args: &ExportArgs) -> Result<(), Failure> {
+    let precision = match args.precision {
+        ExportPrecision::F32 => SavePrecision::F32,
+        ExportPrecision::Bf16 => SavePrecision::Bf16,
+    };
+    export_model(model, &args.to, precision, args.max_shard_size)?;
+    eprintln!("{}: {}", args.stage, args.to.display());
     Ok(())
+}
+
+fn refuse_base_name(args: &ExportArgs) -> Result<(), Failure> {
+    if args.base.is_none() {
+        return Ok(());
+    }
+    Err(bad_input(
+        &format!("--base: `{}` is a model", args.stage),
+        "only a prompt has a base model",
+    ))
+}
+
+/// The model that a pipeline starts from, if it is here.
+fn base_model(plan: &Plan) -> Result<&BaseModel, Failure> {
+    match &plan.base {
+        Some(BaseModel::Hub { snapshot, .. }) => Err(bad_input(
+            &format!("the base model is hf:{}", snapshot.repository().id()),
+            "other programs find it on the hub",
+        )),
+        Some(base) => Ok(base),
+        None => Err(bad_input(
+            "this pipeline has no base model",
+            "expected the name of a stage",
+        )),
+    }
 }
 
 fn bad_input(problem: &str, hint: &str) -> Failure {

@@ -6,31 +6,30 @@ use std::path::Path;
 
 use promot_core::write_atomically;
 use promot_model::checkpoint::{SavePrecision, ShardSize, copy_prompt, save_model_in_shards};
-use promot_model::gemm::Precision;
 
 use crate::run::{LoadedModel, RunError};
 
-/// Writes the model in the directory `from`, an artifact of a stage, to the directory `to`:
-/// `config.json`, weights in files of at most `limit`, `generation_config.json`, `tokenizer.json`
-/// and `tokenizer_config.json`. What else is in `to` stays, except for weights.
+/// Writes a model to the directory `to`: `config.json`, weights in files of at most `limit`,
+/// `generation_config.json`, `tokenizer.json` and `tokenizer_config.json`. What else is in `to`
+/// stays, except for weights.
 ///
 /// # Errors
-/// If `from` holds no whole model, or the file system refuses.
+/// If the file system refuses.
 pub fn export_model(
-    from: &Path,
+    loaded: &LoadedModel,
     to: &Path,
     precision: SavePrecision,
     limit: ShardSize,
 ) -> Result<(), RunError> {
-    let LoadedModel { model, tokenizer } = LoadedModel::from_directory(from, Precision::default())?;
-    save_model_in_shards(&model, to, precision, limit)?;
+    let LoadedModel { model, tokenizer } = loaded;
+    save_model_in_shards(model, to, precision, limit)?;
     let config = model.config();
     for (name, json) in [
         ("generation_config.json", sidecar::generation(&config)),
-        ("tokenizer.json", sidecar::tokenizer(&tokenizer, &config)),
+        ("tokenizer.json", sidecar::tokenizer(tokenizer, &config)),
         (
             "tokenizer_config.json",
-            sidecar::tokenizer_config(&tokenizer, &config),
+            sidecar::tokenizer_config(tokenizer, &config),
         ),
     ] {
         let mut text = serde_json::to_string_pretty(&json).expect("plain data serialises");
