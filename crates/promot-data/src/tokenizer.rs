@@ -174,6 +174,11 @@ impl Tokenizer {
         &self.ends
     }
 
+    /// The token with this id, if there is one.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
     /// How many ids there are: a model needs at least so many embeddings.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)

@@ -48,6 +48,7 @@
 
 pub mod builtin;
 pub mod diagnostic;
+pub mod export;
 pub mod hub;
 pub mod plan;
 pub mod report;

@@ -54,6 +54,10 @@ pub struct T5Config {
     /// presence of `lm_head.weight` decides, since some tools save a wrong value here.
     #[serde(default = "default_true")]
     pub tie_word_embeddings: bool,
+    /// Whether logits are multiplied with `d_model^-0.5`, where transformers 5 says so: it saves
+    /// `tie_word_embeddings` as true for every T5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale_decoder_outputs: Option<bool>,
     /// Dropout the model was trained with.
     #[serde(default = "default_dropout")]
     pub dropout_rate: f32,
@@ -131,10 +135,11 @@ impl T5Config {
         self.num_heads * self.d_kv
     }
 
-    /// What logits are multiplied with: `d_model^-0.5` for T5 v1.0, whose head is its embedding
-    /// table, else 1.
+    /// What logits are multiplied with: `d_model^-0.5` if the configuration says so, and for T5
+    /// v1.0, whose head is its embedding table, if it says nothing; else 1. mT5 never scales.
     pub fn logit_scale(&self, tied: bool) -> f32 {
-        if tied {
+        let is_scaled = self.model_type == "t5" && self.scale_decoder_outputs.unwrap_or(tied);
+        if is_scaled {
             (self.d_model as f32).powf(-0.5)
         } else {
             1.0
@@ -207,6 +212,24 @@ mod tests {
         let config = T5Config::from_json(TINY.as_bytes()).unwrap();
         assert_eq!((config.decoder_layers(), config.inner_dim()), (1, 4));
         assert_eq!(T5Config::from_json(config.to_json().as_bytes()), Ok(config));
+    }
+
+    #[test]
+    fn logits_are_scaled_where_transformers_scales_them() {
+        let scale = |from: &str, to: &str, tied| {
+            let json = TINY.replace(from, to);
+            T5Config::from_json(json.as_bytes())
+                .unwrap()
+                .logit_scale(tied)
+        };
+        let with = |more: &str, tied| scale("\"some_other_key\": [1]", more, tied);
+        assert_eq!(
+            (with("\"a\": 1", true), with("\"a\": 1", false)),
+            (0.5, 1.0)
+        );
+        assert_eq!(with("\"scale_decoder_outputs\": false", true), 1.0);
+        assert_eq!(with("\"scale_decoder_outputs\": true", false), 0.5);
+        assert_eq!(with("\"model_type\": \"mt5\"", true), 1.0);
     }
 
     #[test]

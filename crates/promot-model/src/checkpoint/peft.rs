@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use promot_core::write_atomically;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::CheckpointError;
@@ -12,22 +13,29 @@ use crate::arch::ModelConfig;
 use crate::prompt::SoftPrompt;
 
 const TENSOR: &str = "prompt_embeddings";
+const CONFIG: &str = "adapter_config.json";
+const WEIGHTS: &str = "adapter_model.safetensors";
+
+/// The release of PEFT whose keys are written; PEFT ignores the value for soft prompts.
+const PEFT_VERSION: &str = "0.21.2";
 
 /// The keys that PEFT's `PromptTuningConfig` writes.
 #[derive(Serialize)]
 struct AdapterConfigOut<'a> {
     auto_mapping: Option<()>,
-    base_model_name_or_path: &'a str,
+    base_model_name_or_path: Option<&'a str>,
     inference_mode: bool,
-    num_attention_heads: usize,
-    num_layers: usize,
+    modules_to_save: Option<()>,
+    num_attention_heads: Option<usize>,
+    num_layers: Option<usize>,
     num_transformer_submodules: usize,
     num_virtual_tokens: usize,
     peft_type: &'static str,
+    peft_version: &'static str,
     prompt_tuning_init: &'static str,
     prompt_tuning_init_text: Option<()>,
     revision: Option<()>,
-    task_type: &'static str,
+    task_type: Option<&'a str>,
     token_dim: usize,
     tokenizer_kwargs: Option<()>,
     tokenizer_name_or_path: Option<()>,
@@ -41,6 +49,19 @@ struct AdapterConfigIn {
     token_dim: Option<usize>,
 }
 
+/// The model that a prompt was tuned on, as PEFT describes it.
+#[derive(Default, Deserialize)]
+struct Base {
+    #[serde(default)]
+    base_model_name_or_path: Option<String>,
+    #[serde(default)]
+    num_attention_heads: Option<usize>,
+    #[serde(default)]
+    num_layers: Option<usize>,
+    #[serde(default)]
+    task_type: Option<String>,
+}
+
 /// Writes a soft prompt as `adapter_config.json` and `adapter_model.safetensors`.
 ///
 /// # Errors
@@ -51,28 +72,55 @@ pub fn save_prompt(
     base_name: &str,
     directory: &Path,
 ) -> Result<(), CheckpointError> {
+    let task_type = if base.is_encoder_decoder() {
+        "SEQ_2_SEQ_LM"
+    } else {
+        "CAUSAL_LM"
+    };
+    let base = Base {
+        base_model_name_or_path: Some(base_name.to_owned()),
+        num_attention_heads: Some(base.num_heads()),
+        num_layers: Some(base.num_layers()),
+        task_type: Some(task_type.to_owned()),
+    };
+    write(prompt, &base, directory)
+}
+
+/// Writes the soft prompt of one PEFT adapter directory to another, with every key of PEFT's and
+/// only the rows that are used; `base_name` is what the base model is called from now on.
+///
+/// # Errors
+/// As [`load_prompt`] and [`save_prompt`].
+pub fn copy_prompt(from: &Path, base_name: Option<&str>, to: &Path) -> Result<(), CheckpointError> {
+    let prompt = load_prompt(from)?;
+    let mut base: Base = read_config(from)?;
+    if let Some(name) = base_name {
+        base.base_model_name_or_path = Some(name.to_owned());
+    }
+    write(&prompt, &base, to)
+}
+
+fn write(prompt: &SoftPrompt, base: &Base, directory: &Path) -> Result<(), CheckpointError> {
     let io = |path: &Path, source| CheckpointError::Io {
         path: path.to_owned(),
         source,
     };
     let config = AdapterConfigOut {
         auto_mapping: None,
-        base_model_name_or_path: base_name,
+        base_model_name_or_path: base.base_model_name_or_path.as_deref(),
         inference_mode: true,
-        num_attention_heads: base.num_heads(),
-        num_layers: base.num_layers(),
+        modules_to_save: None,
+        num_attention_heads: base.num_attention_heads,
+        num_layers: base.num_layers,
         // Of an encoder-decoder the encoder's input only: the decoder has no prompt of its own.
         num_transformer_submodules: 1,
         num_virtual_tokens: prompt.length(),
         peft_type: "PROMPT_TUNING",
+        peft_version: PEFT_VERSION,
         prompt_tuning_init: "RANDOM",
         prompt_tuning_init_text: None,
         revision: None,
-        task_type: if base.is_encoder_decoder() {
-            "SEQ_2_SEQ_LM"
-        } else {
-            "CAUSAL_LM"
-        },
+        task_type: base.task_type.as_deref(),
         token_dim: prompt.d_model(),
         tokenizer_kwargs: None,
         tokenizer_name_or_path: None,
@@ -83,8 +131,8 @@ pub fn save_prompt(
     let tensors = NamedTensors::from([(TENSOR.to_owned(), (prompt.values().to_vec(), dims))]);
     fs::create_dir_all(directory).map_err(|error| io(directory, error))?;
     let files = [
-        ("adapter_model.safetensors", serialize_f32(&tensors)?),
-        ("adapter_config.json", config.into_bytes()),
+        (WEIGHTS, serialize_f32(&tensors)?),
+        (CONFIG, config.into_bytes()),
     ];
     for (name, bytes) in files {
         let path = directory.join(name);
@@ -101,20 +149,13 @@ pub fn save_prompt(
 /// # Errors
 /// If a file is missing or damaged, or the adapter is not a soft prompt.
 pub fn load_prompt(directory: &Path) -> Result<SoftPrompt, CheckpointError> {
-    let read = |path: &Path| {
-        fs::read(path).map_err(|source| CheckpointError::Io {
-            path: path.to_owned(),
-            source,
-        })
-    };
-    let config_path = directory.join("adapter_config.json");
-    let config: AdapterConfigIn = serde_json::from_slice(&read(&config_path)?)
-        .map_err(|error| CheckpointError::Json(error.to_string()).in_file(&config_path))?;
+    let config: AdapterConfigIn = read_config(directory)?;
+    let config_path = directory.join(CONFIG);
     if config.peft_type != "PROMPT_TUNING" {
         let message = format!("peft_type is {}, expected PROMPT_TUNING", config.peft_type);
         return Err(CheckpointError::Adapter(message).in_file(&config_path));
     }
-    let path = directory.join("adapter_model.safetensors");
+    let path = directory.join(WEIGHTS);
     let tensors = parse_tensors(&read(&path)?).map_err(|error| error.in_file(&path))?;
     let Some((values, dims)) = tensors.get(TENSOR) else {
         return Err(CheckpointError::MissingTensor {
@@ -143,6 +184,19 @@ pub fn load_prompt(directory: &Path) -> Result<SoftPrompt, CheckpointError> {
         values[..length * dims[1]].to_vec(),
         dims[1],
     ))
+}
+
+fn read_config<T: DeserializeOwned>(directory: &Path) -> Result<T, CheckpointError> {
+    let path = directory.join(CONFIG);
+    serde_json::from_slice(&read(&path)?)
+        .map_err(|error| CheckpointError::Json(error.to_string()).in_file(&path))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
+    fs::read(path).map_err(|source| CheckpointError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -175,6 +229,25 @@ mod tests {
         let halved = text.replace("\"num_virtual_tokens\": 6", "\"num_virtual_tokens\": 3");
         fs::write(&path, halved).unwrap();
         assert_eq!(load_prompt(directory.path()).unwrap(), prompt(3));
+    }
+
+    #[test]
+    fn a_copy_has_another_base_all_of_pefts_keys_and_the_encoders_rows_only() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        save_prompt(&prompt(6), &config(), "base", from.path()).unwrap();
+        // As PEFT writes it for an encoder and a decoder, without what it left to be inferred.
+        let old = r#"{"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3, "num_layers": null,
+            "base_model_name_or_path": "base", "task_type": "SEQ_2_SEQ_LM"}"#;
+        fs::write(from.path().join(CONFIG), old).unwrap();
+        for (name, expected) in [(None, "base"), (Some("other/model"), "other/model")] {
+            copy_prompt(from.path(), name, to.path()).unwrap();
+            assert_eq!(load_prompt(to.path()).unwrap(), prompt(3));
+            let written: serde_json::Value = read_config(to.path()).unwrap();
+            assert_eq!(written["base_model_name_or_path"], expected);
+            assert_eq!(written["task_type"], "SEQ_2_SEQ_LM");
+            assert_eq!(written["num_transformer_submodules"], 1);
+            assert_eq!(written.as_object().unwrap().len(), 17);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use promot_model::checkpoint::ShardSize;
 
 /// Fine-tune language models without making them forget how to do everything else.
 ///
@@ -33,6 +34,17 @@ pub(crate) enum Command {
     Graph(GraphArgs),
     /// Show the report of a finished run again
     Report(ReportArgs),
+    /// Write a finished stage's model or prompt for Hugging Face transformers or PEFT
+    ///
+    /// The model of a pretrain or model_tune stage becomes a directory that AutoTokenizer and
+    /// AutoModelForSeq2SeqLM (or AutoModelForCausalLM) load, the prompt of a prompt_tune stage one
+    /// that PeftModel loads on its base model:
+    ///
+    ///   promot-pipeline export pipelines/rte.yaml promot exported/promot
+    ///   promot-pipeline export pipelines/rte.yaml base exported/base
+    ///   promot-pipeline export pipelines/rte.yaml prompt exported/prompt --base exported/base
+    #[command(verbatim_doc_comment)]
+    Export(ExportArgs),
     /// Answer texts with a model, with or without a soft prompt
     Generate(GenerateArgs),
     /// List the tasks: fields of their rows, metric, split
@@ -109,6 +121,39 @@ pub(crate) struct ReportArgs {
     /// What to print
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: ReportFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportPrecision {
+    /// As trained
+    F32,
+    /// Rounded to bfloat16: half the size
+    Bf16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) stored: StoredArgs,
+    /// The pretrain, model_tune or prompt_tune stage, or `base` for the model that the pipeline
+    /// starts from
+    pub(crate) stage: String,
+    /// The directory to write; it is made if it is not there
+    #[arg(value_name = "OUT_DIRECTORY")]
+    pub(crate) to: PathBuf,
+    /// How weights of a model are written; prompts are always f32
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) precision: ExportPrecision,
+    /// Weights of a larger model are written in several files and an index; for example 500MB
+    #[arg(long, value_name = "SIZE", default_value_t)]
+    pub(crate) max_shard_size: ShardSize,
+    /// What PEFT is told that a prompt's base model is called: a repository of the hub or a
+    /// directory [default: as the pipeline names it]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) base: Option<String>,
+    /// Write into a directory that is not empty; weights in it are replaced, other files stay
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

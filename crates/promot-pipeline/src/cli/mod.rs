@@ -3,6 +3,7 @@
 
 mod args;
 mod catalogue;
+mod export;
 mod failure;
 mod generate;
 mod inspect;
@@ -25,6 +26,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Plan(args) => inspect::plan(&args),
         Command::Graph(args) => inspect::graph(&args),
         Command::Report(args) => run::report(&args),
+        Command::Export(args) => export::export(&args),
         Command::Generate(args) => generate::generate(&args),
         Command::Tasks => catalogue::tasks(),
         Command::Samples(args) => catalogue::samples(&args),
