@@ -35,9 +35,9 @@ def resave(model, out, max_shard_size="5GB"):
     return out
 
 
-def resave_prompt(prompt, out):
-    """Reads a soft prompt and writes it again."""
-    _output([PROGRAM.parent / "examples/resave", "--prompt", prompt, out])
+def resave_adapter(adapter, out):
+    """Reads a soft prompt or LoRA and writes it again."""
+    _output([PROGRAM.parent / "examples/resave", "--adapter", adapter, out])
 
 
 def logits(model, inputs, targets=None, last=False):
@@ -54,14 +54,14 @@ def logits(model, inputs, targets=None, last=False):
     return [tensors[str(index)] for index in range(len(inputs))]
 
 
-def answers(model, inputs, beams, max_new_tokens, prompt=None):
+def answers(model, inputs, beams, max_new_tokens, adapter=None):
     """Token ids for each input, without those that start and end an answer."""
     with tempfile.TemporaryDirectory() as place:
         place = Path(place)
         (place / "inputs.json").write_text(json.dumps(inputs))
         command = [PROGRAM.parent / "examples/generate_ids", model, place / "inputs.json"]
         command += [place / "out", str(beams), str(max_new_tokens)]
-        _output(command + ([] if prompt is None else [prompt]))
+        _output(command + ([] if adapter is None else [adapter]))
         return json.loads((place / "out").read_text())
 
 

@@ -63,7 +63,7 @@ def test_an_exported_prompt_gives_the_same_tokens_on_the_exported_model(mini):
 def test_a_prompt_of_promot_gives_the_same_tokens_on_a_llama(tmp_path):
     directory = promot.FIXTURES / "llama/grouped_tied"
     peft_prompt(promot.load(directory), 1, tmp_path / "peft")
-    promot.resave_prompt(tmp_path / "peft", tmp_path / "promot")
+    promot.resave_adapter(tmp_path / "peft", tmp_path / "promot")
     tuned = PeftModel.from_pretrained(promot.load(directory), tmp_path / "promot").eval()
     assert_same_answers(directory, tmp_path / "peft", tuned, INPUTS)
 

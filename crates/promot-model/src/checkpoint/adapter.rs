@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{CheckpointError, load_lora, load_prompt};
+use super::{CheckpointError, copy_lora, copy_prompt, load_lora, load_prompt};
 use crate::lora::Lora;
 use crate::prompt::SoftPrompt;
 
@@ -18,6 +18,12 @@ pub enum Adapter {
     Lora(Lora),
 }
 
+#[derive(Clone, Copy)]
+enum Kind {
+    Prompt,
+    Lora,
+}
+
 #[derive(Deserialize)]
 struct KindOnly {
     peft_type: String,
@@ -28,6 +34,29 @@ struct KindOnly {
 /// # Errors
 /// If a file is missing or damaged, or the adapter is of another kind.
 pub fn load_adapter(directory: &Path) -> Result<Adapter, CheckpointError> {
+    match kind(directory)? {
+        Kind::Prompt => load_prompt(directory).map(Adapter::Prompt),
+        Kind::Lora => load_lora(directory).map(Adapter::Lora),
+    }
+}
+
+/// Writes the adapter of one PEFT directory to another, with every key of PEFT's; `base_name` is what
+/// the base model is called from now on.
+///
+/// # Errors
+/// As [`load_adapter`], and if the file system refuses.
+pub fn copy_adapter(
+    from: &Path,
+    base_name: Option<&str>,
+    to: &Path,
+) -> Result<(), CheckpointError> {
+    match kind(from)? {
+        Kind::Prompt => copy_prompt(from, base_name, to),
+        Kind::Lora => copy_lora(from, base_name, to),
+    }
+}
+
+fn kind(directory: &Path) -> Result<Kind, CheckpointError> {
     let path = directory.join("adapter_config.json");
     let json = fs::read(&path).map_err(|source| CheckpointError::Io {
         path: path.clone(),
@@ -36,8 +65,8 @@ pub fn load_adapter(directory: &Path) -> Result<Adapter, CheckpointError> {
     let KindOnly { peft_type } = serde_json::from_slice(&json)
         .map_err(|error| CheckpointError::Json(error.to_string()).in_file(&path))?;
     match peft_type.as_str() {
-        "PROMPT_TUNING" => load_prompt(directory).map(Adapter::Prompt),
-        "LORA" => load_lora(directory).map(Adapter::Lora),
+        "PROMPT_TUNING" => Ok(Kind::Prompt),
+        "LORA" => Ok(Kind::Lora),
         other => {
             let message = format!("peft_type is {other}, expected PROMPT_TUNING or LORA");
             Err(CheckpointError::Adapter(message).in_file(&path))

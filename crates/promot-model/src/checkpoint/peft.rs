@@ -13,11 +13,11 @@ use crate::arch::ModelConfig;
 use crate::prompt::SoftPrompt;
 
 const TENSOR: &str = "prompt_embeddings";
-const CONFIG: &str = "adapter_config.json";
-const WEIGHTS: &str = "adapter_model.safetensors";
+pub(super) const CONFIG: &str = "adapter_config.json";
+pub(super) const WEIGHTS: &str = "adapter_model.safetensors";
 
-/// The release of PEFT whose keys are written; PEFT ignores the value for soft prompts.
-const PEFT_VERSION: &str = "0.21.2";
+/// The release of PEFT whose keys are written.
+pub(super) const PEFT_VERSION: &str = "0.21.2";
 
 /// The keys that PEFT's `PromptTuningConfig` writes.
 #[derive(Serialize)]

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use promot_core::write_atomically;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::CheckpointError;
+use super::peft::{CONFIG, PEFT_VERSION, WEIGHTS};
 use super::tensors::{NamedTensors, parse_tensors, serialize_f32};
 use crate::arch::ModelConfig;
 use crate::lora::{Lora, LoraPair};
@@ -14,27 +16,61 @@ use crate::lora::{Lora, LoraPair};
 /// What PEFT puts before the names of a model's modules.
 const PREFIX: &str = "base_model.model.";
 
-/// The keys that PEFT's `LoraConfig` writes.
-#[derive(Serialize)]
-struct AdapterConfigOut<'a> {
-    auto_mapping: Option<()>,
-    base_model_name_or_path: &'a str,
-    bias: &'static str,
-    fan_in_fan_out: bool,
-    inference_mode: bool,
-    init_lora_weights: bool,
-    lora_alpha: f32,
-    lora_dropout: f32,
-    modules_to_save: Option<()>,
-    peft_type: &'static str,
-    r: usize,
-    rank_pattern: serde_json::Map<String, serde_json::Value>,
-    alpha_pattern: serde_json::Map<String, serde_json::Value>,
-    revision: Option<()>,
-    target_modules: &'a [String],
-    task_type: &'static str,
-    use_dora: bool,
-    use_rslora: bool,
+/// The keys that PEFT's `LoraConfig` writes; those of variants that are not used have the values that
+/// they have there when they are not used.
+fn config(lora: &Lora, base: &Base) -> Value {
+    json!({
+        "alora_invocation_tokens": null,
+        "alpha_pattern": {},
+        "arrow_config": null,
+        "auto_mapping": null,
+        "base_model_name_or_path": base.base_model_name_or_path,
+        "bias": "none",
+        "corda_config": null,
+        "ensure_weight_tying": false,
+        "eva_config": null,
+        "exclude_modules": null,
+        "fan_in_fan_out": false,
+        "inference_mode": true,
+        "init_lora_weights": true,
+        "kasa_config": null,
+        "layer_replication": null,
+        "layers_pattern": null,
+        "layers_to_transform": null,
+        "loftq_config": {},
+        "lora_alpha": lora.alpha,
+        "lora_bias": false,
+        "lora_dropout": 0.0,
+        "lora_ga_config": null,
+        "megatron_config": null,
+        "megatron_core": "megatron.core",
+        "modules_to_save": null,
+        "monteclora_config": null,
+        "peft_type": "LORA",
+        "peft_version": PEFT_VERSION,
+        "qalora_group_size": 16,
+        "r": lora.rank,
+        "rank_pattern": {},
+        "revision": null,
+        "target_modules": lora.targets,
+        "target_parameters": null,
+        "task_type": base.task_type,
+        "trainable_token_indices": null,
+        "use_bdlora": null,
+        "use_dora": false,
+        "use_qalora": false,
+        "use_rslora": false,
+        "velora_config": null,
+    })
+}
+
+/// The model that an adapter was tuned on, as PEFT describes it.
+#[derive(Default, Deserialize)]
+struct Base {
+    #[serde(default)]
+    base_model_name_or_path: Option<String>,
+    #[serde(default)]
+    task_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -76,30 +112,36 @@ pub fn save_lora(
     base_name: &str,
     directory: &Path,
 ) -> Result<(), CheckpointError> {
-    let config = AdapterConfigOut {
-        auto_mapping: None,
-        base_model_name_or_path: base_name,
-        bias: "none",
-        fan_in_fan_out: false,
-        inference_mode: true,
-        init_lora_weights: true,
-        lora_alpha: lora.alpha,
-        lora_dropout: 0.0,
-        modules_to_save: None,
-        peft_type: "LORA",
-        r: lora.rank,
-        rank_pattern: serde_json::Map::new(),
-        alpha_pattern: serde_json::Map::new(),
-        revision: None,
-        target_modules: &lora.targets,
-        task_type: if base.is_encoder_decoder() {
-            "SEQ_2_SEQ_LM"
-        } else {
-            "CAUSAL_LM"
-        },
-        use_dora: false,
-        use_rslora: false,
+    let task_type = if base.is_encoder_decoder() {
+        "SEQ_2_SEQ_LM"
+    } else {
+        "CAUSAL_LM"
     };
+    let base = Base {
+        base_model_name_or_path: Some(base_name.to_owned()),
+        task_type: Some(task_type.to_owned()),
+    };
+    write(lora, &base, directory)
+}
+
+/// Writes the changes in one PEFT adapter directory to another, with every key of PEFT's; `base_name`
+/// is what the base model is called from now on.
+///
+/// # Errors
+/// As [`load_lora`] and [`save_lora`].
+pub fn copy_lora(from: &Path, base_name: Option<&str>, to: &Path) -> Result<(), CheckpointError> {
+    let lora = load_lora(from)?;
+    let path = from.join(CONFIG);
+    let mut base: Base = serde_json::from_slice(&read(&path)?)
+        .map_err(|error| CheckpointError::Json(error.to_string()).in_file(&path))?;
+    if let Some(name) = base_name {
+        base.base_model_name_or_path = Some(name.to_owned());
+    }
+    write(&lora, &base, to)
+}
+
+fn write(lora: &Lora, base: &Base, directory: &Path) -> Result<(), CheckpointError> {
+    let config = config(lora, base);
     let mut config = serde_json::to_string_pretty(&config).expect("plain data serialises");
     config.push('\n');
     let mut tensors = NamedTensors::new();
@@ -124,8 +166,8 @@ pub fn save_lora(
     };
     fs::create_dir_all(directory).map_err(|error| io(directory, error))?;
     let files = [
-        ("adapter_model.safetensors", serialize_f32(&tensors)?),
-        ("adapter_config.json", config.into_bytes()),
+        (WEIGHTS, serialize_f32(&tensors)?),
+        (CONFIG, config.into_bytes()),
     ];
     for (name, bytes) in files {
         let path = directory.join(name);
@@ -139,19 +181,13 @@ pub fn save_lora(
 /// # Errors
 /// If a file is missing or damaged, the adapter is no LoRA, or of a variant that is not supported.
 pub fn load_lora(directory: &Path) -> Result<Lora, CheckpointError> {
-    let read = |path: &Path| {
-        fs::read(path).map_err(|source| CheckpointError::Io {
-            path: path.to_owned(),
-            source,
-        })
-    };
-    let path = directory.join("adapter_config.json");
+    let path = directory.join(CONFIG);
     let config: AdapterConfigIn = serde_json::from_slice(&read(&path)?)
         .map_err(|error| CheckpointError::Json(error.to_string()).in_file(&path))?;
     let targets = config
         .check()
         .map_err(|message| CheckpointError::Adapter(message).in_file(&path))?;
-    let path = directory.join("adapter_model.safetensors");
+    let path = directory.join(WEIGHTS);
     let tensors = parse_tensors(&read(&path)?).map_err(|error| error.in_file(&path))?;
     let pairs = pairs(tensors, config.r).map_err(|error| error.in_file(&path))?;
     Ok(Lora {
@@ -159,6 +195,13 @@ pub fn load_lora(directory: &Path) -> Result<Lora, CheckpointError> {
         alpha: config.lora_alpha,
         targets,
         pairs,
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
+    fs::read(path).map_err(|source| CheckpointError::Io {
+        path: path.to_owned(),
+        source,
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use promot_model::checkpoint::SavePrecision;
 use promot_model::gemm::Precision;
 use promot_pipeline::diagnostic::nearest;
-use promot_pipeline::export::{export_model, export_prompt};
+use promot_pipeline::export::{export_adapter, export_model};
 use promot_pipeline::plan::{BaseModel, Plan, Stage, StageKind};
 use promot_pipeline::run::{LoadedModel, Store, load_base};
 
@@ -27,8 +27,11 @@ pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
         return write_model(&load_base(base, Precision::default())?, args);
     }
     let stage = exportable(&plan, &args.stage)?;
-    let is_prompt = matches!(stage.kind, StageKind::PromptTune(_));
-    if !is_prompt {
+    let is_adapter = matches!(
+        stage.kind,
+        StageKind::PromptTune(_) | StageKind::LoraTune(_)
+    );
+    if !is_adapter {
         refuse_base_name(args)?;
     }
     let directory = store.stage(stage);
@@ -44,8 +47,8 @@ pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
     }
     check_target(&args.to, args.force, &store)?;
     let artifact = directory.artifact();
-    if is_prompt {
-        export_prompt(&artifact, &args.to, args.base.as_deref())?;
+    if is_adapter {
+        export_adapter(&artifact, &args.to, args.base.as_deref())?;
         eprintln!("{}: {}", args.stage, args.to.display());
         return Ok(());
     }
@@ -97,7 +100,10 @@ fn exportable<'p>(plan: &'p Plan, name: &str) -> Result<&'p Stage, Failure> {
     let makes_weights = |stage: &&Stage| {
         matches!(
             stage.kind,
-            StageKind::Pretrain(_) | StageKind::PromptTune(_) | StageKind::ModelTune(_)
+            StageKind::Pretrain(_)
+                | StageKind::PromptTune(_)
+                | StageKind::LoraTune(_)
+                | StageKind::ModelTune(_)
         )
     };
     let candidates = plan.stages().filter(makes_weights);

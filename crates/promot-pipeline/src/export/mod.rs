@@ -1,11 +1,11 @@
-//! Finished models and prompts as directories that transformers and PEFT load.
+//! Finished models and adapters as directories that transformers and PEFT load.
 
 mod sidecar;
 
 use std::path::Path;
 
 use promot_core::write_atomically;
-use promot_model::checkpoint::{SavePrecision, ShardSize, copy_prompt, save_model_in_shards};
+use promot_model::checkpoint::{SavePrecision, ShardSize, copy_adapter, save_model_in_shards};
 
 use crate::run::{LoadedModel, RunError};
 
@@ -40,11 +40,11 @@ pub fn export_model(
     Ok(())
 }
 
-/// Writes the soft prompt in the directory `from` to the directory `to` as a PEFT adapter of the
-/// base model called `base`, or of the one that it already names.
+/// Writes the soft prompt or LoRA in the directory `from` to the directory `to` as a PEFT adapter of
+/// the base model called `base`, or of the one that it already names.
 ///
 /// # Errors
-/// If `from` holds no soft prompt, or the file system refuses.
-pub fn export_prompt(from: &Path, to: &Path, base: Option<&str>) -> Result<(), RunError> {
-    Ok(copy_prompt(from, base, to)?)
+/// If `from` holds no adapter, or the file system refuses.
+pub fn export_adapter(from: &Path, to: &Path, base: Option<&str>) -> Result<(), RunError> {
+    Ok(copy_adapter(from, base, to)?)
 }
