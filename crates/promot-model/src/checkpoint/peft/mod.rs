@@ -1,11 +1,17 @@
-//! An adapter in PEFT's layout, whatever kind it is of.
+//! Adapters in PEFT's layout.
 
-use std::fs;
+mod files;
+mod lora;
+mod prompt;
+
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{CheckpointError, copy_lora, copy_prompt, load_lora, load_prompt};
+pub use lora::{copy_lora, load_lora, save_lora};
+pub use prompt::{copy_prompt, load_prompt, save_prompt};
+
+use super::CheckpointError;
 use crate::lora::Lora;
 use crate::prompt::SoftPrompt;
 
@@ -57,25 +63,21 @@ pub fn copy_adapter(
 }
 
 fn kind(directory: &Path) -> Result<Kind, CheckpointError> {
-    let path = directory.join("adapter_config.json");
-    let json = fs::read(&path).map_err(|source| CheckpointError::Io {
-        path: path.clone(),
-        source,
-    })?;
-    let KindOnly { peft_type } = serde_json::from_slice(&json)
-        .map_err(|error| CheckpointError::Json(error.to_string()).in_file(&path))?;
+    let KindOnly { peft_type } = files::read_config(directory)?;
     match peft_type.as_str() {
         "PROMPT_TUNING" => Ok(Kind::Prompt),
         "LORA" => Ok(Kind::Lora),
         other => {
             let message = format!("peft_type is {other}, expected PROMPT_TUNING or LORA");
-            Err(CheckpointError::Adapter(message).in_file(&path))
+            Err(files::config_error(directory, message))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

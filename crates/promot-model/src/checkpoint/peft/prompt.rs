@@ -1,23 +1,15 @@
 //! Soft prompts in PEFT's prompt-tuning layout.
 
-use std::fs;
 use std::path::Path;
 
-use promot_core::write_atomically;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::CheckpointError;
-use super::tensors::{NamedTensors, parse_tensors, serialize_f32};
+use super::super::{CheckpointError, NamedTensors};
+use super::files::{self, Base, PEFT_VERSION, config_error, read_config, read_tensors};
 use crate::arch::ModelConfig;
 use crate::prompt::SoftPrompt;
 
 const TENSOR: &str = "prompt_embeddings";
-pub(super) const CONFIG: &str = "adapter_config.json";
-pub(super) const WEIGHTS: &str = "adapter_model.safetensors";
-
-/// The release of PEFT whose keys are written.
-pub(super) const PEFT_VERSION: &str = "0.21.2";
 
 /// The keys that PEFT's `PromptTuningConfig` writes.
 #[derive(Serialize)]
@@ -49,19 +41,6 @@ struct AdapterConfigIn {
     token_dim: Option<usize>,
 }
 
-/// The model that a prompt was tuned on, as PEFT describes it.
-#[derive(Default, Deserialize)]
-struct Base {
-    #[serde(default)]
-    base_model_name_or_path: Option<String>,
-    #[serde(default)]
-    num_attention_heads: Option<usize>,
-    #[serde(default)]
-    num_layers: Option<usize>,
-    #[serde(default)]
-    task_type: Option<String>,
-}
-
 /// Writes a soft prompt as `adapter_config.json` and `adapter_model.safetensors`.
 ///
 /// # Errors
@@ -72,18 +51,7 @@ pub fn save_prompt(
     base_name: &str,
     directory: &Path,
 ) -> Result<(), CheckpointError> {
-    let task_type = if base.is_encoder_decoder() {
-        "SEQ_2_SEQ_LM"
-    } else {
-        "CAUSAL_LM"
-    };
-    let base = Base {
-        base_model_name_or_path: Some(base_name.to_owned()),
-        num_attention_heads: Some(base.num_heads()),
-        num_layers: Some(base.num_layers()),
-        task_type: Some(task_type.to_owned()),
-    };
-    write(prompt, &base, directory)
+    write(prompt, &Base::new(base, base_name), directory)
 }
 
 /// Writes the soft prompt of one PEFT adapter directory to another, with every key of PEFT's and
@@ -93,18 +61,10 @@ pub fn save_prompt(
 /// As [`load_prompt`] and [`save_prompt`].
 pub fn copy_prompt(from: &Path, base_name: Option<&str>, to: &Path) -> Result<(), CheckpointError> {
     let prompt = load_prompt(from)?;
-    let mut base: Base = read_config(from)?;
-    if let Some(name) = base_name {
-        base.base_model_name_or_path = Some(name.to_owned());
-    }
-    write(&prompt, &base, to)
+    write(&prompt, &Base::of_adapter(from, base_name)?, to)
 }
 
 fn write(prompt: &SoftPrompt, base: &Base, directory: &Path) -> Result<(), CheckpointError> {
-    let io = |path: &Path, source| CheckpointError::Io {
-        path: path.to_owned(),
-        source,
-    };
     let config = AdapterConfigOut {
         auto_mapping: None,
         base_model_name_or_path: base.base_model_name_or_path.as_deref(),
@@ -125,20 +85,9 @@ fn write(prompt: &SoftPrompt, base: &Base, directory: &Path) -> Result<(), Check
         tokenizer_kwargs: None,
         tokenizer_name_or_path: None,
     };
-    let mut config = serde_json::to_string_pretty(&config).expect("plain data serialises");
-    config.push('\n');
     let dims = vec![prompt.length(), prompt.d_model()];
     let tensors = NamedTensors::from([(TENSOR.to_owned(), (prompt.values().to_vec(), dims))]);
-    fs::create_dir_all(directory).map_err(|error| io(directory, error))?;
-    let files = [
-        (WEIGHTS, serialize_f32(&tensors)?),
-        (CONFIG, config.into_bytes()),
-    ];
-    for (name, bytes) in files {
-        let path = directory.join(name);
-        write_atomically(&path, &bytes).map_err(|error| io(&path, error))?;
-    }
-    Ok(())
+    files::write(directory, &config, &tensors)
 }
 
 /// Reads a soft prompt from a PEFT adapter directory.
@@ -150,57 +99,41 @@ fn write(prompt: &SoftPrompt, base: &Base, directory: &Path) -> Result<(), Check
 /// If a file is missing or damaged, or the adapter is not a soft prompt.
 pub fn load_prompt(directory: &Path) -> Result<SoftPrompt, CheckpointError> {
     let config: AdapterConfigIn = read_config(directory)?;
-    let config_path = directory.join(CONFIG);
     if config.peft_type != "PROMPT_TUNING" {
         let message = format!("peft_type is {}, expected PROMPT_TUNING", config.peft_type);
-        return Err(CheckpointError::Adapter(message).in_file(&config_path));
+        return Err(config_error(directory, message));
     }
-    let path = directory.join(WEIGHTS);
-    let tensors = parse_tensors(&read(&path)?).map_err(|error| error.in_file(&path))?;
-    let Some((values, dims)) = tensors.get(TENSOR) else {
-        return Err(CheckpointError::MissingTensor {
-            name: TENSOR.to_owned(),
-        }
-        .in_file(&path));
+    read_tensors(directory, |tensors| prompt_in(&tensors, &config))
+}
+
+fn prompt_in(
+    tensors: &NamedTensors,
+    config: &AdapterConfigIn,
+) -> Result<SoftPrompt, CheckpointError> {
+    let missing = || CheckpointError::MissingTensor {
+        name: TENSOR.to_owned(),
     };
+    let (values, dims) = tensors.get(TENSOR).ok_or_else(missing)?;
     let length = config.num_virtual_tokens;
-    let fits = match *dims.as_slice() {
-        [rows, width] => {
-            (rows == length || Some(rows) == length.checked_mul(2))
-                && config.token_dim.is_none_or(|token_dim| token_dim == width)
+    match *dims.as_slice() {
+        [rows, width]
+            if (rows == length || Some(rows) == length.checked_mul(2))
+                && config.token_dim.is_none_or(|token_dim| token_dim == width) =>
+        {
+            Ok(SoftPrompt::new(values[..length * width].to_vec(), width))
         }
-        _ => false,
-    };
-    if !fits {
-        let expected = vec![length, config.token_dim.unwrap_or(0)];
-        let shape = CheckpointError::Shape {
+        _ => Err(CheckpointError::Shape {
             name: TENSOR.to_owned(),
             found: dims.clone(),
-            expected,
-        };
-        return Err(shape.in_file(&path));
+            expected: vec![length, config.token_dim.unwrap_or(0)],
+        }),
     }
-    Ok(SoftPrompt::new(
-        values[..length * dims[1]].to_vec(),
-        dims[1],
-    ))
-}
-
-fn read_config<T: DeserializeOwned>(directory: &Path) -> Result<T, CheckpointError> {
-    let path = directory.join(CONFIG);
-    serde_json::from_slice(&read(&path)?)
-        .map_err(|error| CheckpointError::Json(error.to_string()).in_file(&path))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
-    fs::read(path).map_err(|source| CheckpointError::Io {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn config() -> ModelConfig {
@@ -238,7 +171,7 @@ mod tests {
         // As PEFT writes it for an encoder and a decoder, without what it left to be inferred.
         let old = r#"{"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3, "num_layers": null,
             "base_model_name_or_path": "base", "task_type": "SEQ_2_SEQ_LM"}"#;
-        fs::write(from.path().join(CONFIG), old).unwrap();
+        fs::write(from.path().join("adapter_config.json"), old).unwrap();
         for (name, expected) in [(None, "base"), (Some("other/model"), "other/model")] {
             copy_prompt(from.path(), name, to.path()).unwrap();
             assert_eq!(load_prompt(to.path()).unwrap(), prompt(3));

@@ -1,15 +1,12 @@
 //! LoRA in PEFT's layout.
 
-use std::fs;
 use std::path::Path;
 
-use promot_core::write_atomically;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::CheckpointError;
-use super::peft::{CONFIG, PEFT_VERSION, WEIGHTS};
-use super::tensors::{NamedTensors, parse_tensors, serialize_f32};
+use super::super::{CheckpointError, NamedTensors};
+use super::files::{self, Base, PEFT_VERSION, config_error, read_config, read_tensors};
 use crate::arch::ModelConfig;
 use crate::lora::{Lora, LoraPair};
 
@@ -64,15 +61,6 @@ fn config(lora: &Lora, base: &Base) -> Value {
     })
 }
 
-/// The model that an adapter was tuned on, as PEFT describes it.
-#[derive(Default, Deserialize)]
-struct Base {
-    #[serde(default)]
-    base_model_name_or_path: Option<String>,
-    #[serde(default)]
-    task_type: Option<String>,
-}
-
 #[derive(Deserialize)]
 struct AdapterConfigIn {
     peft_type: String,
@@ -112,16 +100,7 @@ pub fn save_lora(
     base_name: &str,
     directory: &Path,
 ) -> Result<(), CheckpointError> {
-    let task_type = if base.is_encoder_decoder() {
-        "SEQ_2_SEQ_LM"
-    } else {
-        "CAUSAL_LM"
-    };
-    let base = Base {
-        base_model_name_or_path: Some(base_name.to_owned()),
-        task_type: Some(task_type.to_owned()),
-    };
-    write(lora, &base, directory)
+    write(lora, &Base::new(base, base_name), directory)
 }
 
 /// Writes the changes in one PEFT adapter directory to another, with every key of PEFT's; `base_name`
@@ -131,19 +110,10 @@ pub fn save_lora(
 /// As [`load_lora`] and [`save_lora`].
 pub fn copy_lora(from: &Path, base_name: Option<&str>, to: &Path) -> Result<(), CheckpointError> {
     let lora = load_lora(from)?;
-    let path = from.join(CONFIG);
-    let mut base: Base = serde_json::from_slice(&read(&path)?)
-        .map_err(|error| CheckpointError::Json(error.to_string()).in_file(&path))?;
-    if let Some(name) = base_name {
-        base.base_model_name_or_path = Some(name.to_owned());
-    }
-    write(&lora, &base, to)
+    write(&lora, &Base::of_adapter(from, base_name)?, to)
 }
 
 fn write(lora: &Lora, base: &Base, directory: &Path) -> Result<(), CheckpointError> {
-    let config = config(lora, base);
-    let mut config = serde_json::to_string_pretty(&config).expect("plain data serialises");
-    config.push('\n');
     let mut tensors = NamedTensors::new();
     for pair in &lora.pairs {
         let module = pair.weight.strip_suffix(".weight").unwrap_or(&pair.weight);
@@ -160,20 +130,7 @@ fn write(lora: &Lora, base: &Base, directory: &Path) -> Result<(), CheckpointErr
             (pair.b.clone(), vec![rows, rank]),
         );
     }
-    let io = |path: &Path, source| CheckpointError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    fs::create_dir_all(directory).map_err(|error| io(directory, error))?;
-    let files = [
-        (WEIGHTS, serialize_f32(&tensors)?),
-        (CONFIG, config.into_bytes()),
-    ];
-    for (name, bytes) in files {
-        let path = directory.join(name);
-        write_atomically(&path, &bytes).map_err(|error| io(&path, error))?;
-    }
-    Ok(())
+    files::write(directory, &config(lora, base), &tensors)
 }
 
 /// Reads changes of weights from a PEFT adapter directory.
@@ -181,27 +138,15 @@ fn write(lora: &Lora, base: &Base, directory: &Path) -> Result<(), CheckpointErr
 /// # Errors
 /// If a file is missing or damaged, the adapter is no LoRA, or of a variant that is not supported.
 pub fn load_lora(directory: &Path) -> Result<Lora, CheckpointError> {
-    let path = directory.join(CONFIG);
-    let config: AdapterConfigIn = serde_json::from_slice(&read(&path)?)
-        .map_err(|error| CheckpointError::Json(error.to_string()).in_file(&path))?;
+    let config: AdapterConfigIn = read_config(directory)?;
     let targets = config
         .check()
-        .map_err(|message| CheckpointError::Adapter(message).in_file(&path))?;
-    let path = directory.join(WEIGHTS);
-    let tensors = parse_tensors(&read(&path)?).map_err(|error| error.in_file(&path))?;
-    let pairs = pairs(tensors, config.r).map_err(|error| error.in_file(&path))?;
+        .map_err(|message| config_error(directory, message))?;
     Ok(Lora {
         rank: config.r,
         alpha: config.lora_alpha,
         targets,
-        pairs,
-    })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
-    fs::read(path).map_err(|source| CheckpointError::Io {
-        path: path.to_owned(),
-        source,
+        pairs: read_tensors(directory, |tensors| pairs(tensors, config.r))?,
     })
 }
 
@@ -292,7 +237,10 @@ fn transposed(values: &[f32], columns: usize) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::checkpoint::parse_tensors;
 
     fn config() -> ModelConfig {
         let json = br#"{"vocab_size": 12, "d_model": 4, "d_kv": 2, "d_ff": 8, "num_layers": 1,
