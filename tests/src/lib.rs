@@ -2,6 +2,7 @@
 //! at what it leaves there.
 
 pub mod hub_server;
+mod stand_in;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -17,12 +17,56 @@ fn every_shipped_pipeline_plans() {
         .collect();
     files.sort();
     assert!(files.len() >= 4, "{files:?}");
+    let variables = place.stand_ins();
+    let variables = variables
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
     for file in files {
         let path = file.to_str().unwrap();
-        place.run(&["validate", path]).success();
-        let plan = place.run(&["plan", path]).success().stdout;
+        place
+            .run_with_env(&["validate", path], &variables)
+            .success();
+        let plan = place.run_with_env(&["plan", path], &variables);
+        let plan = plan.success().stdout;
         assert!(plan.ends_with(" to run, 0 cached\n"), "{plan}");
     }
+}
+
+/// All of the pipeline for a real model, with a tiny one and a step or two.
+#[test]
+fn the_pipeline_of_a_decoder_only_model_runs() {
+    let place = Workplace::new();
+    let variables = place.stand_ins();
+    let variables = variables
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    let file = root().join("pipelines/rte-smollm2.yaml");
+    let mut settings = vec!["stages.table.eval.rows=6".to_owned()];
+    for stage in [
+        "finetuned.model_tune",
+        "prompt.prompt_tune",
+        "promot.model_tune",
+    ] {
+        for setting in ["steps=2", "checkpoint_every=1", "batch_size=4"] {
+            settings.push(format!("stages.{stage}.{setting}"));
+        }
+    }
+    let mut args = vec!["run", file.to_str().unwrap()];
+    for setting in &settings {
+        args.extend(["--set", setting]);
+    }
+    let run = place.run_with_env(&args, &variables).success();
+    for expected in [
+        "RTE (tuned, 0-shot)",
+        "TriviaQA",
+        "WikiLingua",
+        "ProMoT, 1-shot",
+    ] {
+        assert!(run.stdout.contains(expected), "{expected}: {}", run.stdout);
+    }
+    let again = place.run_with_env(&args, &variables).success();
+    assert_eq!(computed(&again.stderr), Vec::<String>::new());
+    assert_eq!(again.stdout, run.stdout);
 }
 
 #[test]

@@ -164,6 +164,22 @@ fn ctrl_c_stops_after_the_step_with_a_checkpoint() {
 }
 
 #[test]
+fn what_is_finished_can_be_used_while_others_hold_it() {
+    let place = Workplace::new();
+    place.write("scratch.yaml", FROM_SCRATCH);
+    place.run(&["run", "scratch.yaml"]).success();
+    let stages = fs::read_dir(place.path(".promot/stages")).unwrap();
+    let locks: Vec<fs::File> = stages
+        .map(|stage| fs::File::open(stage.unwrap().path().join("lock")).unwrap())
+        .collect();
+    locks.iter().for_each(|lock| lock.lock().unwrap());
+    let again = place.run(&["run", "scratch.yaml"]).success();
+    assert!(again.stderr.contains("model: cached"), "{}", again.stderr);
+    let forced = place.run(&["run", "scratch.yaml", "--force", "model"]);
+    assert_eq!(forced.code, Some(1), "{}", forced.all());
+}
+
+#[test]
 fn two_runs_do_not_work_on_one_stage() {
     let place = Workplace::new();
     place.write("scratch.yaml", FROM_SCRATCH);

@@ -82,11 +82,18 @@ impl Selection {
 pub fn run(context: &Context<'_>, selection: &Selection) -> Result<(), RunError> {
     for stage in selection.stages(context.plan) {
         let directory = context.store.stage(stage);
-        let _lock = directory.lock()?;
-        if selection.force.contains(&stage.name) {
-            directory.remove()?;
+        let forced = selection.force.contains(&stage.name);
+        // What is finished is read by as many runs as like; only work keeps others out.
+        let mut lock = None;
+        if forced || !directory.is_finished() {
+            lock = Some(directory.lock()?);
+            if forced {
+                directory.remove()?;
+            }
         }
+        // Also if another run has finished it just now.
         if directory.is_finished() {
+            drop(lock);
             context.store.remember(context.plan, stage)?;
             context.events.emit(Event::StageCached {
                 stage: stage.name.clone(),
