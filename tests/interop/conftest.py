@@ -14,6 +14,14 @@ stages:
   rte: { data: { task: rte, train_rows: 80, dev_rows: 8 } }
   prompt: { prompt_tune: { on: rte, length: 6, steps: 2, checkpoint_every: 2, batch_size: 4 } }
   tuned: { model_tune: { on: rte, steps: 2, checkpoint_every: 2, batch_size: 4 } }
+  table:
+    eval:
+      models: { Pretrained: base, "Tuned: 2 steps": { model: tuned, prompt: prompt } }
+      target: rte
+      tasks: [triviaqa, wmt16_en_de, xsum]
+      rows: 12
+      beams: 1
+      max_new_tokens: 12
 """
 
 # As the built-in model was trained to answer them.
@@ -28,7 +36,7 @@ QUESTIONS = [
 
 @pytest.fixture(scope="session")
 def mini(tmp_path_factory):
-    """Exports of a tuned builtin:mini-t5: `model`, `sharded`, `bf16` and the prompt `adapter`."""
+    """Exports of a tuned builtin:mini-t5: `model`, `sharded`, `bf16`, the prompt `adapter`, the `table`."""
     place = tmp_path_factory.mktemp("mini")
     (place / "two.yaml").write_text(PIPELINE)
     promot.run("run", "two.yaml", cwd=place)
@@ -37,5 +45,7 @@ def mini(tmp_path_factory):
     export("tuned", "sharded", "--max-shard-size", "1MB")
     export("tuned", "bf16", "--precision", "bf16")
     export("prompt", "adapter", "--base", place / "model")
-    paths = {name: Path(place / name) for name in ("model", "sharded", "bf16", "adapter")}
+    export("table", "table")
+    names = ("model", "sharded", "bf16", "adapter", "table")
+    paths = {name: Path(place / name) for name in names}
     return SimpleNamespace(questions=QUESTIONS, **paths)

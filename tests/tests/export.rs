@@ -181,11 +181,11 @@ fn what_cannot_be_exported_is_bad_input() {
     );
     refuse(
         &["rte", "out"],
-        "error: stage `rte` (data) makes neither a model nor a prompt\n  hint: expected one of ",
+        "error: stage `rte` (data) makes no model, prompt or table\n  hint: expected one of ",
     );
     refuse(
         &["tuned", "out", "--base", "x"],
-        "error: --base: `tuned` is a model\n  hint: only a prompt has a base model",
+        "error: --base: `tuned` makes no prompt\n  hint: only a prompt has a base model",
     );
     refuse(
         &["tuned", "out", "--max-shard-size", "5"],

@@ -4,12 +4,18 @@ mod accuracy;
 mod bleu;
 mod bootstrap;
 mod exact_match;
+mod paired;
 mod porter;
+mod prepared;
 mod rouge;
 mod wilson;
 
 use promot_core::MetricKind;
 use thiserror::Error;
+
+pub use paired::{Difference, Paired, paired_difference};
+
+use prepared::Prepared;
 
 /// Two-sided 95% quantile of the standard normal distribution.
 const Z_95: f64 = 1.959_963_984_540_054;
@@ -47,6 +53,14 @@ pub enum MetricError {
         /// The row's position among those given, from 0.
         row: usize,
     },
+    /// Models can be compared on the same rows only.
+    #[error("{model} outputs of one model, {against} of the other: these are not the same rows")]
+    Unpaired {
+        /// Outputs of one model.
+        model: usize,
+        /// Outputs of the model that it is compared with.
+        against: usize,
+    },
 }
 
 impl MetricError {
@@ -55,6 +69,7 @@ impl MetricError {
         match self {
             Self::NoRows => "give the evaluation at least one row",
             Self::NoReferences { .. } => "every row needs at least one accepted answer",
+            Self::Unpaired { .. } => "evaluate both models on the same rows",
         }
     }
 }
@@ -79,22 +94,32 @@ impl MetricError {
 /// # Errors
 /// If there is no row, or a row without references.
 pub fn score(kind: MetricKind, rows: &[Judged]) -> Result<Score, MetricError> {
-    if rows.is_empty() {
-        return Err(MetricError::NoRows);
-    }
-    if let Some(row) = rows.iter().position(|row| row.references.is_empty()) {
-        return Err(MetricError::NoReferences { row });
-    }
-    let (value, margin) = match kind {
-        MetricKind::Accuracy => share(rows, accuracy::is_right),
-        MetricKind::ExactMatch => share(rows, exact_match::is_right),
-        MetricKind::Bleu => bleu::score(rows),
-        MetricKind::Rouge2 => rouge::score(rows),
+    let prepared = Prepared::new(kind, rows)?;
+    let margin = match &prepared {
+        Prepared::Right(rows) => {
+            let right = rows.iter().filter(|&&right| right).count();
+            100.0 * wilson::half_width(right, rows.len())
+        }
+        _ => bootstrap::half_width(rows.len(), |drawn| prepared.over(drawn.iter().copied())),
     };
     Ok(Score {
-        value,
+        value: prepared.over_all(),
         margin,
         samples: rows.len(),
+    })
+}
+
+/// Each row's own score, whose mean is the metric: 0 or 100 for accuracy and exact match, the
+/// F-measure in [0, 100] for ROUGE-2; `None` for BLEU, which a corpus has and a row has not.
+///
+/// # Errors
+/// As [`score`].
+pub fn row_scores(kind: MetricKind, rows: &[Judged]) -> Result<Option<Vec<f64>>, MetricError> {
+    let prepared = Prepared::new(kind, rows)?;
+    let each = |row| prepared.over(std::iter::once(row));
+    Ok(match prepared {
+        Prepared::Bleu(_) => None,
+        _ => Some((0..rows.len()).map(each).collect()),
     })
 }
 
@@ -107,12 +132,6 @@ pub(crate) fn is_one_word(label: &str) -> bool {
 /// [0, 100]; `None` for no task.
 pub fn normalized_average(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-fn share(rows: &[Judged], is_right: impl Fn(&Judged) -> bool) -> (f64, f64) {
-    let right = rows.iter().filter(|row| is_right(row)).count();
-    let value = 100.0 * right as f64 / rows.len() as f64;
-    (value, 100.0 * wilson::half_width(right, rows.len()))
 }
 
 /// Whether Python's `str.split()` and `str.rstrip()` take `c` for white space: Unicode's white

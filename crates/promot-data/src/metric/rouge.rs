@@ -2,24 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{Judged, bootstrap, porter};
-
-/// The mean over rows in [0, 100] and its margin.
-pub(super) fn score(rows: &[Judged]) -> (f64, f64) {
-    let per_row: Vec<f64> = rows.iter().map(row_score).collect();
-    let margin = bootstrap::half_width(rows.len(), |drawn| {
-        mean_percent(drawn.iter().map(|&row| per_row[row]))
-    });
-    (mean_percent(per_row.iter().copied()), margin)
-}
-
-fn mean_percent(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let count = values.len() as f64;
-    100.0 * values.sum::<f64>() / count
-}
+use super::{Judged, porter};
 
 /// A row's F-measure in [0, 1]; of several references the one that gives most (`score_multi`).
-fn row_score(row: &Judged) -> f64 {
+pub(super) fn row_score(row: &Judged) -> f64 {
     let output = tokenize(&row.output);
     row.references
         .iter()

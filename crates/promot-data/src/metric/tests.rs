@@ -75,3 +75,22 @@ fn knows_what_python_takes_for_white_space() {
         assert!(!is_python_space(c), "{c:?}");
     }
 }
+
+#[test]
+fn the_mean_of_the_rows_own_scores_is_the_metric() {
+    let rows = [
+        row("True story", &["True"]),
+        row("a b c", &["a b d"]),
+        row("x", &["y", "X"]),
+    ];
+    for kind in KINDS {
+        let whole = score(kind, &rows).unwrap().value;
+        match row_scores(kind, &rows).unwrap() {
+            Some(each) => {
+                let mean = each.iter().sum::<f64>() / 3.0;
+                assert!((mean - whole).abs() < 1e-9, "{kind:?} {each:?}");
+            }
+            None => assert_eq!(kind, MetricKind::Bleu),
+        }
+    }
+}

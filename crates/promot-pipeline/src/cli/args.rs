@@ -34,15 +34,18 @@ pub(crate) enum Command {
     Graph(GraphArgs),
     /// Show the report of a finished run again
     Report(ReportArgs),
-    /// Write a finished stage's model or prompt for Hugging Face transformers or PEFT
+    /// Write a finished stage's model, prompt or measurements for Hugging Face transformers, PEFT or
+    /// lm-evaluation-harness
     ///
     /// The model of a pretrain or model_tune stage becomes a directory that AutoTokenizer and
     /// AutoModelForSeq2SeqLM (or AutoModelForCausalLM) load, the prompt of a prompt_tune stage one
-    /// that PeftModel loads on its base model:
+    /// that PeftModel loads on its base model, the table of an eval stage a directory for each model
+    /// with results and samples as lm-evaluation-harness writes them:
     ///
     ///   promot-pipeline export pipelines/rte.yaml promot exported/promot
     ///   promot-pipeline export pipelines/rte.yaml base exported/base
     ///   promot-pipeline export pipelines/rte.yaml prompt exported/prompt --base exported/base
+    ///   promot-pipeline export pipelines/rte.yaml table exported/table
     #[command(verbatim_doc_comment)]
     Export(ExportArgs),
     /// Answer texts with a model, with or without a soft prompt
@@ -135,7 +138,7 @@ pub(crate) enum ExportPrecision {
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) stored: StoredArgs,
-    /// The pretrain, model_tune or prompt_tune stage, or `base` for the model that the pipeline
+    /// The pretrain, model_tune, prompt_tune, lora_tune or eval stage, or `base` for the model that the pipeline
     /// starts from
     pub(crate) stage: String,
     /// The directory to write; it is made if it is not there

@@ -1,4 +1,4 @@
-//! `export`: a finished stage as a directory for transformers or PEFT.
+//! `export`: a finished stage as a directory for transformers, PEFT or lm-evaluation-harness.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,7 +7,7 @@ use std::path::Path;
 use promot_model::checkpoint::SavePrecision;
 use promot_model::gemm::Precision;
 use promot_pipeline::diagnostic::nearest;
-use promot_pipeline::export::{export_adapter, export_model};
+use promot_pipeline::export::{export_adapter, export_evaluation, export_model};
 use promot_pipeline::plan::{BaseModel, Plan, Stage, StageKind};
 use promot_pipeline::run::{LoadedModel, Store, load_base};
 
@@ -15,7 +15,7 @@ use super::args::{ExportArgs, ExportPrecision};
 use super::failure::Failure;
 use super::load::load;
 
-/// Writes a stage's model or prompt.
+/// Writes a stage's model, prompt or measurements.
 pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
     let plan = load(&args.stored.pipeline)?;
     let store = Store::new(&args.stored.store);
@@ -46,6 +46,11 @@ pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
         ));
     }
     check_target(&args.to, args.force, &store)?;
+    if let StageKind::Eval(params) = &stage.kind {
+        export_evaluation(&plan, stage, params, &store, &args.to)?;
+        eprintln!("{}: {}", args.stage, args.to.display());
+        return Ok(());
+    }
     let artifact = directory.artifact();
     if is_adapter {
         export_adapter(&artifact, &args.to, args.base.as_deref())?;
@@ -71,7 +76,7 @@ fn refuse_base_name(args: &ExportArgs) -> Result<(), Failure> {
         return Ok(());
     }
     Err(bad_input(
-        &format!("--base: `{}` is a model", args.stage),
+        &format!("--base: `{}` makes no prompt", args.stage),
         "only a prompt has a base model",
     ))
 }
@@ -95,29 +100,22 @@ fn bad_input(problem: &str, hint: &str) -> Failure {
     Failure::BadInput(format!("error: {problem}\n  hint: {hint}"))
 }
 
-/// The stage called `name`, if it makes a model or a prompt.
+/// The stage called `name`, if it makes something that others read.
 fn exportable<'p>(plan: &'p Plan, name: &str) -> Result<&'p Stage, Failure> {
-    let makes_weights = |stage: &&Stage| {
-        matches!(
-            stage.kind,
-            StageKind::Pretrain(_)
-                | StageKind::PromptTune(_)
-                | StageKind::LoraTune(_)
-                | StageKind::ModelTune(_)
-        )
-    };
-    let candidates = plan.stages().filter(makes_weights);
+    let is_exportable =
+        |stage: &&Stage| !matches!(stage.kind, StageKind::Data(_) | StageKind::Mix(_));
+    let candidates = plan.stages().filter(is_exportable);
     let names: Vec<&str> = candidates.map(|stage| stage.name.as_str()).collect();
     let expected = if names.is_empty() {
-        "no stage of this pipeline makes a model or a prompt".to_owned()
+        "no stage of this pipeline makes a model, a prompt or a table".to_owned()
     } else {
         format!("expected one of {}", names.join(", "))
     };
     match plan.stage(name) {
-        Some(stage) if makes_weights(&stage) => Ok(stage),
+        Some(stage) if is_exportable(&stage) => Ok(stage),
         Some(stage) => {
             let kind = stage.kind.name();
-            let problem = format!("stage `{name}` ({kind}) makes neither a model nor a prompt");
+            let problem = format!("stage `{name}` ({kind}) makes no model, prompt or table");
             Err(bad_input(&problem, &expected))
         }
         None => {

@@ -10,7 +10,7 @@ use promot_model::gemm::Precision;
 use promot_pipeline::diagnostic::nearest;
 use promot_pipeline::hub::Watch;
 use promot_pipeline::plan::Plan;
-use promot_pipeline::report::{CollectError, Report, markdown, terminal};
+use promot_pipeline::report::{Report, markdown, terminal};
 use promot_pipeline::run::{self, Context, Selection, Store, check_inputs, fetch_inputs};
 
 use super::args::{ReportArgs, ReportFormat, RunArgs};
@@ -119,12 +119,7 @@ fn print_tables(report: &Report) -> Result<(), Failure> {
 
 fn collect(plan: &Plan, store: &Store) -> Result<Report, Failure> {
     Report::collect(plan, store).map_err(|error| {
-        let hint = match &error {
-            CollectError::Unfinished { .. } => "run the pipeline first".to_owned(),
-            CollectError::Damaged { .. } => {
-                "run the stage again with --force and its name".to_owned()
-            }
-        };
+        let hint = error.hint();
         Failure::Failed(anyhow::anyhow!("{error}\n  hint: {hint}"))
     })
 }

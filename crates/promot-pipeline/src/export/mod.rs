@@ -1,8 +1,12 @@
-//! Finished models and adapters as directories that transformers and PEFT load.
+//! What a run made, in others' formats: models and adapters as directories that transformers and PEFT
+//! load, evaluations as lm-evaluation-harness writes them.
 
+mod lm_eval;
 mod sidecar;
 
 use std::path::Path;
+
+pub use lm_eval::export_evaluation;
 
 use promot_core::write_atomically;
 use promot_model::checkpoint::{SavePrecision, ShardSize, copy_adapter, save_model_in_shards};

@@ -17,7 +17,7 @@ fn code_version(kind: &StageKind) -> u32 {
         | StageKind::PromptTune(_)
         | StageKind::LoraTune(_)
         | StageKind::ModelTune(_) => 3,
-        StageKind::Eval(_) => 3,
+        StageKind::Eval(_) => 4,
     }
 }
 

@@ -411,4 +411,8 @@ pub struct EvalParams {
     pub beams: usize,
     /// Tokens of an answer at most.
     pub max_new_tokens: usize,
+    /// Which of `models` the report compares the others with. It changes no answer, so it is not in
+    /// the key.
+    #[serde(skip)]
+    pub compare_with: usize,
 }

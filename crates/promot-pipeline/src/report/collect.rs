@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::differences::differences;
 use super::{Report, TableData};
 use crate::plan::{Plan, StageKind};
 use crate::run::Store;
@@ -24,6 +25,16 @@ pub enum CollectError {
         /// What is the matter with it.
         problem: String,
     },
+}
+
+impl CollectError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unfinished { .. } => "run the pipeline first",
+            Self::Damaged { .. } => "run the stage again with --force and its name",
+        }
+    }
 }
 
 impl Report {
@@ -53,9 +64,10 @@ impl Report {
                 .extend(kernels.filter(|name| !report.kernels.contains(name)));
             let (name, artifact) = (stage.name.clone(), directory.artifact());
             match &stage.kind {
-                StageKind::Eval(_) => {
-                    let mut table: TableData = read(&artifact.join("table.json"))?;
-                    // A title decides nothing, so it is no part of what is stored under a key.
+                StageKind::Eval(params) => {
+                    let mut table: TableData = read_table(&artifact)?;
+                    // Titles and comparisons decide nothing, so they are no part of what is stored under
+                    // a key.
                     for cell in &table.cells {
                         let task = &cell.record.task;
                         if let Some(custom) = plan.tasks.custom(task) {
@@ -63,6 +75,9 @@ impl Report {
                             table.titles.insert(task.clone(), title);
                         }
                     }
+                    let against = &params.models[params.compare_with].label;
+                    table.differences = differences(&table, against, &artifact, &plan.tasks)?;
+                    table.compared_with = Some(against.clone());
                     report.tables.push((name, table));
                 }
                 StageKind::Pretrain(_)
@@ -78,6 +93,11 @@ impl Report {
         }
         Ok(report)
     }
+}
+
+/// The table of the finished evaluation in `artifact`.
+pub(crate) fn read_table(artifact: &Path) -> Result<TableData, CollectError> {
+    read(&artifact.join("table.json"))
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, CollectError> {

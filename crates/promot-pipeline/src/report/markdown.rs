@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{LEGEND, Report, rows};
+use super::{ComparedOver, LEGEND, ModelDifference, Report, TableData, rows};
 
 /// The whole report: tables, outputs side by side, checkpoints.
 pub fn markdown(report: &Report) -> String {
@@ -21,6 +21,7 @@ pub fn markdown(report: &Report) -> String {
             let _ = writeln!(text, "| {} |", row.join(" | "));
         }
         let _ = writeln!(text, "\n{LEGEND}\n");
+        comparison(&mut text, data);
         let _ = writeln!(text, "### Outputs side by side\n");
         let first = data.models.first().map_or("", String::as_str);
         for cell in data.cells.iter().filter(|cell| cell.model == first) {
@@ -62,6 +63,42 @@ pub fn markdown(report: &Report) -> String {
         text.push('\n');
     }
     text
+}
+
+/// A row for everything that models were compared over, a column for each of them.
+fn comparison(text: &mut String, data: &TableData) {
+    let (Some(against), false) = (&data.compared_with, data.differences.is_empty()) else {
+        return;
+    };
+    let models: Vec<&String> = data.models.iter().filter(|m| *m != against).collect();
+    let names: Vec<&str> = models.iter().map(|model| model.as_str()).collect();
+    let _ = writeln!(text, "### Differences to {against}\n");
+    let _ = writeln!(
+        text,
+        "Differences of scores with their 95% intervals, of a paired bootstrap over rows.\n"
+    );
+    let _ = writeln!(text, "| | {} |", names.join(" | "));
+    let _ = writeln!(text, "|---|{}", "---|".repeat(names.len()));
+    let of_first = data.differences.iter().filter(|d| d.model == *models[0]);
+    for first in of_first {
+        let name = match &first.over {
+            ComparedOver::Target(task) => format!("{} (tuned)", data.title(task)),
+            ComparedOver::NormalizedAverage => format!("Norm. Avg., {}-shot", first.shots),
+            ComparedOver::ForeignFormats => format!("foreign formats, {}-shot", first.shots),
+            ComparedOver::Task(task) => format!("{}, {}-shot", data.title(task), first.shots),
+        };
+        let is_same = |d: &&ModelDifference| d.over == first.over && d.shots == first.shots;
+        let cells = models.iter().map(|model| {
+            let mut found = data.differences.iter().filter(is_same);
+            let found = found.find(|d| d.model == **model);
+            found.map_or("-".to_owned(), |d| {
+                format!("{:+.1} [{:+.1}, {:+.1}]", d.value, d.low, d.high)
+            })
+        });
+        let cells: Vec<String> = cells.collect();
+        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+    }
+    text.push('\n');
 }
 
 fn quoted(text: &str) -> String {

@@ -1,10 +1,15 @@
 //! What comes out of an evaluation: as data, as a table for the terminal, as Markdown.
 
+pub(crate) mod answers;
 mod collect;
+mod differences;
 mod markdown;
 mod table;
 
+pub use answers::AnsweredRow;
 pub use collect::CollectError;
+pub(crate) use collect::read_table;
+pub use differences::{ComparedOver, ModelDifference};
 pub use markdown::markdown;
 pub use table::terminal;
 
@@ -50,6 +55,12 @@ pub struct TableData {
     /// Titles of the tasks that the pipeline defines, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub titles: BTreeMap<String, String>,
+    /// The model that `differences` are to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared_with: Option<String>,
+    /// All other models' differences to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<ModelDifference>,
 }
 
 /// A finished pipeline's report.

@@ -10,6 +10,7 @@ use promot_model::train::TrainError;
 use thiserror::Error;
 
 use crate::hub::HubError;
+use crate::report::CollectError;
 
 /// Why a run stopped before its end.
 #[derive(Debug, Error)]
@@ -43,6 +44,9 @@ pub enum RunError {
     /// A score cannot be computed.
     #[error("score: {0}")]
     Metric(#[from] MetricError),
+    /// What an evaluation left cannot be read.
+    #[error(transparent)]
+    Collect(#[from] CollectError),
     /// The file system said no.
     #[error("{}: {source}", path.display())]
     Io {
@@ -135,6 +139,7 @@ impl RunError {
             Self::Hub(error) => error.hint(),
             Self::Train(error) => error.hint().map(str::to_owned),
             Self::Metric(error) => Some(error.hint().to_owned()),
+            Self::Collect(error) => Some(error.hint().to_owned()),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some disk space and run the same command again".to_owned())
             }

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use promot_core::write_atomically;
 use promot_model::gemm::{Precision, kernel_name};
@@ -93,6 +94,14 @@ impl StageDirectory {
     /// Whether the artifact is whole.
     pub fn is_finished(&self) -> bool {
         self.manifest().exists()
+    }
+
+    /// When the artifact was finished.
+    pub(crate) fn finished_at(&self) -> Result<SystemTime, RunError> {
+        let path = self.manifest();
+        fs::metadata(&path)
+            .and_then(|metadata| metadata.modified())
+            .map_err(|error| RunError::io(&path, error))
     }
 
     /// The name of the kernels that computed the artifact, if it is whole and they are known.

@@ -57,6 +57,10 @@ impl Reader<'_> {
             1..=4096,
             64,
         );
+        let compare_with = match (fields.take("compare_with"), &models) {
+            (Some(node), Some(models)) => self.label(node, models),
+            _ => 0,
+        };
         let place = fields.place();
         fields.finish(self.diagnostics);
         if tasks.is_empty() && targets.is_empty() {
@@ -72,6 +76,7 @@ impl Reader<'_> {
             rows,
             beams,
             max_new_tokens,
+            compare_with,
         })
     }
 
@@ -128,6 +133,22 @@ impl Reader<'_> {
             });
         }
         models
+    }
+
+    /// The position of the model whose label is given.
+    fn label(&mut self, node: &Node, models: &[EvalModel]) -> usize {
+        let labels: Vec<&str> = models.iter().map(|model| model.label.as_str()).collect();
+        let found = node
+            .as_text()
+            .and_then(|text| labels.iter().position(|label| *label == text));
+        if found.is_none() {
+            let found = node
+                .as_text()
+                .map_or_else(|| node.describe(), str::to_owned);
+            self.diagnostics
+                .unknown(node.place, "label of a model", &found, &labels);
+        }
+        found.unwrap_or(0)
     }
 
     /// Names of tasks; their rows are those of the mini world unless `sources` says otherwise.
