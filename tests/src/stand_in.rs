@@ -56,8 +56,8 @@ fn tokenizer() -> String {
 
 type Row = fn(usize) -> serde_json::Value;
 
-/// The files that the pipeline reads, and what a row of each looks like.
-fn rows() -> [(&'static str, Row); 16] {
+/// The files that the pipelines read, and what a row of each looks like.
+fn rows() -> [(&'static str, Row); 18] {
     let pair: Row = |i| {
         let label = ["entailment", "not_entailment"][i % 2];
         json!({"premise": format!("Number {i} is tall."), "hypothesis": "It is tall.", "label": label})
@@ -91,6 +91,8 @@ fn rows() -> [(&'static str, Row); 16] {
         ("wmt_en_de/train", translation),
         ("wmt_en_de/test", translation),
         ("wmt16_en_ro/validation", translation),
+        ("multi30k/train", translation),
+        ("wmt14_en_fr/test", translation),
         ("xsum/train", article),
         ("xsum/test", article),
         ("wikilingua_en/test", article),

@@ -32,41 +32,66 @@ fn every_shipped_pipeline_plans() {
     }
 }
 
-/// All of the pipeline for a real model, with a tiny one and a step or two.
+/// All of the pipelines for a real model, with a tiny one and a step or two.
 #[test]
-fn the_pipeline_of_a_decoder_only_model_runs() {
-    let place = Workplace::new();
-    let variables = place.stand_ins();
-    let variables = variables
-        .each_ref()
-        .map(|(name, value)| (*name, value.as_str()));
-    let file = root().join("pipelines/rte-smollm2.yaml");
-    let mut settings = vec!["stages.table.eval.rows=6".to_owned()];
-    for stage in [
-        "finetuned.model_tune",
-        "prompt.prompt_tune",
-        "promot.model_tune",
-    ] {
-        for setting in ["steps=2", "checkpoint_every=1", "batch_size=4"] {
-            settings.push(format!("stages.{stage}.{setting}"));
+fn the_pipelines_of_a_decoder_only_model_run() {
+    for (name, target) in [("rte-smollm2", "RTE"), ("enfr-smollm2", "WMT14 En-Fr")] {
+        let place = Workplace::new();
+        let variables = place.stand_ins();
+        let variables = variables
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        let file = root().join(format!("pipelines/{name}.yaml"));
+        let mut settings = vec![
+            "stages.table.eval.rows=6".to_owned(),
+            "stages.table.eval.target_rows=5".to_owned(),
+        ];
+        for stage in [
+            "finetuned.model_tune",
+            "prompt.prompt_tune",
+            "promot.model_tune",
+            "promot_1shot.model_tune",
+        ] {
+            for setting in ["steps=2", "checkpoint_every=1", "batch_size=4"] {
+                settings.push(format!("stages.{stage}.{setting}"));
+            }
         }
+        let mut args = vec!["run", file.to_str().unwrap()];
+        for setting in &settings {
+            args.extend(["--set", setting]);
+        }
+        let run = place.run_with_env(&args, &variables).success();
+        let target = format!("{target} (tuned, 0-shot)");
+        for expected in [
+            &target,
+            "TriviaQA",
+            "WikiLingua",
+            "Prompt tuning, 1-shot",
+            "ProMoT + 1-shot, 1-shot",
+        ] {
+            assert!(run.stdout.contains(expected), "{expected}: {}", run.stdout);
+        }
+        let again = place.run_with_env(&args, &variables).success();
+        assert_eq!(computed(&again.stderr), Vec::<String>::new());
+        assert_eq!(again.stdout, run.stdout);
+
+        // Without its prompt, the model with a tuned prompt is the base model.
+        let report = format!(".promot/runs/{name}-seed0/report.json");
+        let json = fs::read(place.path(&report)).unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let cells = report["tables"][0][1]["cells"].as_array().unwrap();
+        let of = |model: &str, is_target: bool| {
+            let chosen = cells
+                .iter()
+                .filter(|cell| cell["model"] == model && cell["is_target"] == is_target);
+            let both = chosen.map(|cell| (cell["record"].clone(), cell["samples"].clone()));
+            both.collect::<Vec<_>>()
+        };
+        assert_eq!(of("Prompt tuning", false), of("Pretrained", false));
+        assert_eq!(of("Pretrained", false).len(), 8);
+        let rows = |model: &str| of(model, true)[0].0["samples"].clone();
+        assert_eq!((rows("Pretrained"), rows("ProMoT")), (5.into(), 5.into()));
     }
-    let mut args = vec!["run", file.to_str().unwrap()];
-    for setting in &settings {
-        args.extend(["--set", setting]);
-    }
-    let run = place.run_with_env(&args, &variables).success();
-    for expected in [
-        "RTE (tuned, 0-shot)",
-        "TriviaQA",
-        "WikiLingua",
-        "ProMoT, 1-shot",
-    ] {
-        assert!(run.stdout.contains(expected), "{expected}: {}", run.stdout);
-    }
-    let again = place.run_with_env(&args, &variables).success();
-    assert_eq!(computed(&again.stderr), Vec::<String>::new());
-    assert_eq!(again.stdout, run.stdout);
 }
 
 #[test]

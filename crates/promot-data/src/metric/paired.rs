@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn agrees_with_the_normal_interval_of_the_mean_difference() {
         // 30 of 200 rows are won, 10 are lost, the others are equal.
-        let model = labels(200, |row| row < 30 || row >= 100);
+        let model = labels(200, |row| !(30..100).contains(&row));
         let against = labels(200, |row| (30..40).contains(&row) || row >= 100);
         let found = paired_difference(&[accuracy(model, against)]).unwrap();
         let variance = 0.2 - 0.1 * 0.1;

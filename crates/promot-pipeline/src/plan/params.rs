@@ -405,8 +405,10 @@ pub struct EvalParams {
     pub shots: Vec<usize>,
     /// How often they are drawn.
     pub draw_shots: DrawShots,
-    /// At most so many rows of each task.
+    /// At most so many rows of each of `tasks`.
     pub rows: usize,
+    /// At most so many rows of each target.
+    pub target_rows: usize,
     /// Beam width.
     pub beams: usize,
     /// Tokens of an answer at most.

@@ -49,6 +49,13 @@ impl Reader<'_> {
             fields.count(key, range, default, d) as usize
         };
         let rows = count(&mut fields, self.diagnostics, "rows", 1..=1_000_000, 200);
+        let target_rows = count(
+            &mut fields,
+            self.diagnostics,
+            "target_rows",
+            1..=1_000_000,
+            rows as u64,
+        );
         let beams = count(&mut fields, self.diagnostics, "beams", 1..=64, 4);
         let max_new_tokens = count(
             &mut fields,
@@ -74,6 +81,7 @@ impl Reader<'_> {
             shots,
             draw_shots,
             rows,
+            target_rows,
             beams,
             max_new_tokens,
             compare_with,

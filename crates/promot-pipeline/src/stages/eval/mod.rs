@@ -1,14 +1,13 @@
 //! `eval`: models measured on the tuned tasks and on tasks nobody tuned for (paper section 5).
 
+mod format;
+mod measured;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use promot_core::{Event, Example, MetricRecord};
-use promot_data::fewshot::FewShot;
-use promot_data::source::{Source, load};
-use promot_data::split::Split;
-use promot_data::task::{AnswerFormat, Task, TaskRef};
+use promot_core::{Event, MetricRecord};
 use promot_model::backend::Host;
 use promot_model::checkpoint::Adapter;
 use promot_model::generate::GenerateOptions;
@@ -16,24 +15,16 @@ use promot_model::graph::Var;
 use serde::{Deserialize, Serialize};
 
 use super::measure::{answers, judge};
-use super::rows::{evaluation_rows, shots_seed};
 use super::training::{adapter_of, starting_model};
-use crate::plan::{DrawShots, EvalModel, EvalParams, Stage, StageKind};
+use crate::plan::{EvalModel, EvalParams, Stage};
 use crate::report::answers::{answers_file, to_json_lines};
 use crate::report::{AnsweredRow, Cell, SampleOutput, TableData};
 use crate::run::{Context, LoadedModel, RunError, StageDirectory, make_directory};
+use format::{format_share, target_labels};
+use measured::{Measured, measured};
 
 /// Outputs kept of every cell, to be looked at.
 const SAMPLES: usize = 3;
-
-/// One task with one number of worked examples.
-struct Measured {
-    task: TaskRef,
-    shots: usize,
-    /// For targets the data stage, by which prompts are found.
-    target: Option<String>,
-    examples: Vec<Example>,
-}
 
 /// What an interrupted run keeps of a finished cell.
 #[derive(Serialize, Deserialize)]
@@ -41,6 +32,18 @@ struct Finished {
     cell: Cell,
     /// All of the model's answers.
     outputs: Vec<String>,
+}
+
+impl Finished {
+    /// The same of another column.
+    fn of(&self, label: &str) -> Self {
+        let mut cell = self.cell.clone();
+        cell.model = label.to_owned();
+        Self {
+            cell,
+            outputs: self.outputs.clone(),
+        }
+    }
 }
 
 pub(crate) fn run(
@@ -61,9 +64,11 @@ pub(crate) fn run(
         let mut loaded: Option<LoadedModel> = None;
         for (row, what) in measured.iter().enumerate() {
             let file = directory.work().join(format!("cell-{column}-{row}.json"));
-            let cell = match read_cell(&file, what) {
-                Some(cell) => cell,
-                None => {
+            let same = same_as_before(params, column, what).map(|c| c * measured.len() + row);
+            let cell = match (read_cell(&file, what), same) {
+                (Some(cell), _) => cell,
+                (None, Some(same)) => finished[same].of(&model.label),
+                (None, None) => {
                     if loaded.is_none() {
                         loaded = Some(starting_model(model.model.as_deref(), context)?);
                     }
@@ -103,6 +108,23 @@ pub(crate) fn run(
     directory.write("table.json", &json)
 }
 
+/// An earlier column with the same model, where no prompt makes a difference between the two.
+fn same_as_before(params: &EvalParams, column: usize, what: &Measured) -> Option<usize> {
+    let model = &params.models[column];
+    let is_same = |other: &EvalModel| {
+        other.model == model.model && prompt_for(other, what) == prompt_for(model, what)
+    };
+    params.models[..column].iter().position(is_same)
+}
+
+/// The stage with the model's prompt for a task: attached where the task is a tuned one, dropped
+/// everywhere else.
+fn prompt_for<'a>(model: &'a EvalModel, what: &Measured) -> Option<&'a String> {
+    let target = what.target.as_ref()?;
+    let found = model.prompts.iter().find(|(of, _)| of == target);
+    found.map(|(_, prompt)| prompt)
+}
+
 /// What an interrupted run measured, if it was on the same rows.
 fn read_cell(file: &Path, what: &Measured) -> Option<Finished> {
     let finished: Finished = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
@@ -130,72 +152,6 @@ fn write_answers(
     Ok(())
 }
 
-/// Targets without worked examples, then every task with each number of them.
-fn measured(params: &EvalParams, context: &Context<'_>) -> Result<Vec<Measured>, RunError> {
-    let mut measured = Vec::new();
-    for target in &params.targets {
-        let StageKind::Data(data) = &context.artifact(target).0.kind else {
-            unreachable!("types were checked");
-        };
-        let task = context.plan.task(&data.task);
-        measured.push(Measured {
-            examples: examples(&*task, &data.source.source(), 0, params, context)?,
-            task,
-            shots: 0,
-            target: Some(target.clone()),
-        });
-    }
-    for &shots in &params.shots {
-        for evaluated in &params.tasks {
-            let task = context.plan.task(&evaluated.task);
-            measured.push(Measured {
-                examples: examples(&*task, &evaluated.source.source(), shots, params, context)?,
-                task,
-                shots,
-                target: None,
-            });
-        }
-    }
-    Ok(measured)
-}
-
-/// A task's rows as prompts with `shots` worked examples.
-fn examples(
-    task: &dyn Task,
-    source: &Source,
-    shots: usize,
-    params: &EvalParams,
-    context: &Context<'_>,
-) -> Result<Vec<Example>, RunError> {
-    let rows = evaluation_rows(task, source, Some(params.rows))?;
-    // Only few-shot prompts need training rows.
-    let pool = match shots {
-        0 => Vec::new(),
-        _ => load(task, source, Split::Train, None)?,
-    };
-    let seed = shots_seed(context.plan.seed);
-    let few = FewShot::new(task, &pool, shots, seed).map_err(|error| {
-        RunError::mismatch(error.to_string(), "give the task more training rows")
-    })?;
-    let few = match params.draw_shots {
-        DrawShots::EachRow => few,
-        DrawShots::Once => few.drawn_once(),
-    };
-    let examples: Result<Vec<Example>, _> = rows.iter().map(|row| few.example(row, 0)).collect();
-    examples.map_err(|error| RunError::mismatch(error.to_string(), "mend the row or leave it out"))
-}
-
-/// The words that targets are answered with.
-fn target_labels(measured: &[Measured]) -> Vec<String> {
-    let mut words = Vec::new();
-    for what in measured.iter().filter(|what| what.target.is_some()) {
-        if let AnswerFormat::Labels(labels) = what.task.answer_format() {
-            words.extend(labels);
-        }
-    }
-    words
-}
-
 fn measure(
     params: &EvalParams,
     stage: &Stage,
@@ -205,14 +161,7 @@ fn measure(
     formats: &[String],
     context: &Context<'_>,
 ) -> Result<Finished, RunError> {
-    // The prompt is attached where the task is the tuned one, and dropped everywhere else.
-    let named = what.target.as_ref().and_then(|target| {
-        model
-            .prompts
-            .iter()
-            .find(|(of, _)| of == target)
-            .map(|(_, prompt)| prompt)
-    });
+    let named = prompt_for(model, what);
     let adapter = named.map(|name| adapter_of(name, loaded, context));
     let (answering, prompt) = match adapter.transpose()? {
         Some(Adapter::Prompt(prompt)) => {
@@ -274,42 +223,4 @@ fn measure(
         samples: samples.collect(),
     };
     Ok(Finished { cell, outputs })
-}
-
-/// The share of answers that begin with one of the target's labels, where the task has a format of
-/// its own.
-fn format_share(what: &Measured, formats: &[String], outputs: &[String]) -> Option<f64> {
-    if formats.is_empty() || what.task.answer_format() != AnswerFormat::Text {
-        return None;
-    }
-    let foreign = outputs
-        .iter()
-        .filter(|output| formats.iter().any(|label| begins_with(output, label)));
-    Some(100.0 * foreign.count() as f64 / outputs.len() as f64)
-}
-
-/// Whether the first words of `output`, without punctuation, are those of `label`.
-fn begins_with(output: &str, label: &str) -> bool {
-    let mut words = output.split_whitespace();
-    let bare = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
-    label.split_whitespace().all(|expected| {
-        words
-            .next()
-            .is_some_and(|word| bare(word) == bare(expected))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::begins_with;
-
-    #[test]
-    fn labels_are_compared_word_by_word() {
-        for (output, label) in [("\"True\", I think", "True"), ("very good.", "very good")] {
-            assert!(begins_with(output, label), "{output}");
-        }
-        for (output, label) in [("Truely", "True"), ("very", "very good"), ("", "True")] {
-            assert!(!begins_with(output, label), "{output}");
-        }
-    }
 }
