@@ -35,7 +35,7 @@ fn train(model: &Model<Host>, case: Case, steps: u64) -> Duration {
     };
     let options = TrainOptions {
         steps,
-        ..training.options()
+        ..training.options(1e-3)
     };
     let directory = tempfile::tempdir().expect("a directory for a checkpoint");
     let total = Cell::new(Duration::ZERO);

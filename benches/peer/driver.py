@@ -2,9 +2,9 @@
 """Compares promot-model with PyTorch and Hugging Face transformers on the CPU.
 
 Both sides start from the same random weights and work on the same batches: rows of RTE, tokenized
-with T5's tokenizer. Ours goes without padding, theirs with a mask, as its users do. Every case runs
-in fresh processes, and the two take turns step by step, so that whatever else the machine does
-disturbs both.
+with T5's tokenizer; or, with --checkpoint, from the weights of a Llama and with its tokenizer. Ours
+goes without padding, theirs with a mask, as its users do. Every case runs in fresh processes, and the
+two take turns step by step, so that whatever else the machine does disturbs both.
 
 cases:
   finetune     one training step of the model
@@ -29,10 +29,17 @@ from pathlib import Path
 import report
 from disturbance import TOLERABLE
 from measure import compare_answers, compare_losses, in_turns, measure
-from preparation import ROOT, build_worker, check_python, processor, read_rows, say
-from shapes import SIZES, operations
+from preparation import ROOT, build_worker, check_python, end_token, processor, read_rows, say
+from shapes import SIZES, LlamaShape
 from side import Side, WorkerFailed
-from workload import NEW_TOKENS, PROMPT_ROWS, make_batches, write_workload
+from workload import (
+    LLAMA_RATES,
+    NEW_TOKENS,
+    PROMPT_ROWS,
+    T5_RATES,
+    make_batches,
+    write_workload,
+)
 
 PEER = Path(__file__).resolve().parent
 TRAINING = ["finetune", "model_tune", "prompt_tune"]
@@ -42,6 +49,7 @@ EXAMPLES = """examples:
   driver.py --size small --precision bf16 --sorted          the best case for padding
   driver.py --size small --cases prompt_tune --out here.json
   driver.py --size mini --follow 50                         do both sides train alike?
+  driver.py --checkpoint models/smollm2-135m --batch 16     a decoder-only model
 """
 
 
@@ -55,6 +63,8 @@ def arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--size", choices=SIZES, default="small", help="of the model (default: small)")
+    add("--checkpoint", type=Path, metavar="DIR",
+        help="compare on this Llama, with the tokenizer in its directory, instead of --size")
     add("--cases", nargs="+", choices=[*TRAINING, *BEAMS], metavar="CASE", help="default: all")
     add("--precision", nargs="+", choices=["f32", "bf16"], default=["f32", "bf16"],
         help="f32, bf16 (autocast on the other side) or, by default, both")
@@ -94,23 +104,31 @@ class Comparison:
     def __init__(self, args: argparse.Namespace, work: Path):
         self.args = args
         self.work = work
-        self.shape = SIZES[args.size]
+        self.shape = LlamaShape.of(args.checkpoint) if args.checkpoint else SIZES[args.size]
         check_python(args.python)
-        rows = read_rows(args.data, args.tokenizer)
+        rows = self.rows()
         self.worker = args.worker or build_worker()
         self.environment = os.environ | {
             "OMP_NUM_THREADS": str(args.threads),
             "RAYON_NUM_THREADS": str(args.threads),
             "HF_HUB_OFFLINE": "1",
         }
-        self.checkpoint = work / f"t5-{args.size}-seed{args.seed}"
+        self.checkpoint = args.checkpoint or work / f"t5-{args.size}-seed{args.seed}"
         if not (self.checkpoint / "config.json").exists():
             say(f"making random weights in {self.checkpoint}")
             export = ["--export", self.checkpoint, "--size", args.size, "--seed", args.seed]
             self.call([args.python, PEER / "torch_worker.py", *export])
         self.batches = make_batches(rows, args.batch, args.sorted)
         self.workload = work / "batches.json"
-        write_workload(self.workload, self.batches, self.shape.d_model, args.seed)
+        rates = LLAMA_RATES if args.checkpoint else T5_RATES
+        write_workload(self.workload, self.batches, self.shape.d_model, rates, args.seed)
+
+    def rows(self) -> list:
+        """Tokenized rows, for an encoder-decoder or a decoder-only model."""
+        checkpoint = self.args.checkpoint
+        if checkpoint is None:
+            return read_rows(self.args.data, self.args.tokenizer)
+        return read_rows(self.args.data, checkpoint / "tokenizer.json", end_token(checkpoint))
 
     def call(self, command: list) -> str:
         """Runs a command that has to succeed; returns what it prints."""
@@ -183,7 +201,7 @@ class Comparison:
             if case in BEAMS:
                 targets = [NEW_TOKENS] * len(sources)
             tokens.append(sum(sources))
-            needed.append(operations(self.shape, case, sources, targets, BEAMS.get(case, 1)))
+            needed.append(self.shape.operations(case, sources, targets, BEAMS.get(case, 1)))
         return tokens, needed
 
     def follow(self, case: str, precision: str, steps: int) -> dict:
@@ -225,8 +243,9 @@ def save(path: Path | None, results: dict) -> None:
 def compare(args: argparse.Namespace, work: Path) -> bool:
     """Does what was asked for; returns whether both sides agree."""
     comparison = Comparison(args, work)
+    model = args.checkpoint.resolve().name if args.checkpoint else f"T5 v1.1 {args.size}"
     results = {
-        "size": args.size,
+        "model": model,
         "batch": args.batch,
         "order": "sorted by length" if args.sorted else "in the file's order",
         "steps": args.steps,

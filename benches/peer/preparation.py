@@ -31,10 +31,17 @@ def check_python(python: str) -> None:
         )
 
 
-def read_rows(data: Path, tokenizer: Path) -> list:
+def end_token(checkpoint: Path) -> int:
+    """The id that ends an answer of the model in a directory."""
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    eos = config["eos_token_id"]
+    return eos[0] if isinstance(eos, list) else eos
+
+
+def read_rows(data: Path, tokenizer: Path, eos: int | None = None) -> list:
     """Tokenized rows; ends with a helpful message if something is missing."""
     try:
-        return tokenized_rows(data, tokenizer)
+        return tokenized_rows(data, tokenizer, eos)
     except ImportError:
         raise SystemExit(
             f"this Python lacks tokenizers: {sys.executable} -m pip install tokenizers"
@@ -42,7 +49,7 @@ def read_rows(data: Path, tokenizer: Path) -> list:
     except OSError as error:
         raise SystemExit(f"{error}\n--data names the folder with rte/train.jsonl") from None
     except Exception as error:  # what tokenizers raises for a missing file is a plain Exception
-        raise SystemExit(f"{tokenizer}: {error}\n--tokenizer names T5's tokenizer.json") from None
+        raise SystemExit(f"{tokenizer}: {error}\n--tokenizer names a tokenizer.json") from None
 
 
 def build_worker() -> Path:

@@ -25,10 +25,10 @@ def heading(results: dict) -> str:
     ceilings = ", ".join(f"{p} {g:.0f} GFLOP/s" for p, g in machine["ceiling_gflops"].items())
     return "\n".join(
         [
-            f"T5 v1.1 {results['size']}, batch {results['batch']}, rows {results['order']}, "
+            f"{results['model']}, batch {results['batch']}, rows {results['order']}, "
             f"{results['steps']} measured steps, {machine['threads']} threads, "
             f"{machine['processor']}.",
-            "Ratio: PyTorch's median time divided by ours. Tokens: those of the encoder, soft prompt "
+            "Ratio: PyTorch's median time divided by ours. Tokens: those of the inputs, soft prompt "
             "rows counted and padding not.",
             f"Ceiling: large matrix products of ours ({ceilings}). Others busy: the share of the "
             "processors' time that other programs used; above a few percent, ratios flatter us.",

@@ -1,12 +1,21 @@
-"""Sizes of the models that are compared, and how many operations a step of each takes."""
+"""Sizes of the models that are compared, and how many operations a step of each takes.
+
+Counted are floating-point operations that no implementation can do without. A linear map takes
+2 * parameters * tokens, attention's two products 2 * columns * (query, key) pairs each, causal pairs
+counted once. A backward pass takes as much for the gradients of inputs and, where the model is tuned,
+again as much for those of weights; attention's takes twice its forward pass. Norms, activations, the
+softmax, the update and whatever is computed twice are not counted.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Shape:
+class T5Shape:
     """A T5 v1.1: gated GELU, a head of its own, as many decoder layers as encoder layers."""
 
     d_model: int
@@ -21,43 +30,86 @@ class Shape:
         """Columns of all heads together."""
         return self.heads * self.d_kv
 
+    def operations(self, case: str, sources: list[int], targets: list[int], beams: int) -> float:
+        """Of a step; `sources` are the lengths of the encoder's sequences, soft prompt rows counted
+        and padding not, `targets` those of the decoder's."""
+        attention_map = self.d_model * self.inner
+        feed_forward = 3 * self.d_model * self.d_ff
+        encoder_tokens = sum(sources)
+        decoder_tokens = beams * sum(targets)
+        linear = 2 * encoder_tokens * self.layers * (4 * attention_map + feed_forward)
+        # Keys and values of the attention to the encoder: once for all beams.
+        linear += 2 * encoder_tokens * self.layers * 2 * attention_map
+        linear += 2 * decoder_tokens * self.layers * (6 * attention_map + feed_forward)
+        linear += 2 * decoder_tokens * self.d_model * self.vocab_size
 
-SIZES = {
-    "mini": Shape(d_model=128, d_kv=32, d_ff=256, layers=3, heads=4),
-    "small": Shape(d_model=512, d_kv=64, d_ff=1024, layers=8, heads=6),
-    "base": Shape(d_model=768, d_kv=64, d_ff=2048, layers=12, heads=12),
-}
+        pairs = sum(source * source for source in sources)
+        pairs += beams * sum(map(causal_pairs, targets))
+        pairs += beams * sum(source * target for source, target in zip(sources, targets))
+        return of_step(case, linear, 2 * 2 * self.inner * pairs * self.layers)
 
 
-def operations(
-    shape: Shape, case: str, sources: list[int], targets: list[int], beams: int = 1
-) -> float:
-    """Floating-point operations of one step that no implementation can do without.
+@dataclass(frozen=True)
+class LlamaShape:
+    """A decoder-only model with SwiGLU and grouped-query attention."""
 
-    `sources` are the lengths of the encoder's sequences, soft prompt rows counted and padding not;
-    `targets` those of the decoder's. A linear map takes 2 * parameters * tokens, attention's two
-    products 2 * columns * (query, key) pairs each, causal pairs counted once. A backward pass takes
-    as much for the gradients of inputs and, where the model is tuned, again as much for those of
-    weights; attention's takes twice its forward pass. Norms, activations, the softmax, the update
-    and whatever is computed twice are not counted.
-    """
-    attention_map = shape.d_model * shape.inner
-    feed_forward = 3 * shape.d_model * shape.d_ff
-    encoder_tokens = sum(sources)
-    decoder_tokens = beams * sum(targets)
-    linear = 2 * encoder_tokens * shape.layers * (4 * attention_map + feed_forward)
-    # Keys and values of the attention to the encoder: once for all beams.
-    linear += 2 * encoder_tokens * shape.layers * 2 * attention_map
-    linear += 2 * decoder_tokens * shape.layers * (6 * attention_map + feed_forward)
-    linear += 2 * decoder_tokens * shape.d_model * shape.vocab_size
+    d_model: int
+    d_kv: int
+    d_ff: int
+    layers: int
+    heads: int
+    kv_heads: int
+    vocab_size: int
 
-    pairs = sum(source * source for source in sources)
-    pairs += beams * sum(target * (target + 1) / 2 for target in targets)
-    pairs += beams * sum(source * target for source, target in zip(sources, targets))
-    attention = 2 * 2 * shape.inner * pairs * shape.layers
+    @classmethod
+    def of(cls, checkpoint: Path) -> LlamaShape:
+        """The shape of the model in a directory in Hugging Face's layout."""
+        config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+        if config.get("model_type") != "llama":
+            raise SystemExit(f"{checkpoint}: expected a Llama, found {config.get('model_type')}")
+        heads = config["num_attention_heads"]
+        return cls(
+            d_model=config["hidden_size"],
+            d_kv=config.get("head_dim") or config["hidden_size"] // heads,
+            d_ff=config["intermediate_size"],
+            layers=config["num_hidden_layers"],
+            heads=heads,
+            kv_heads=config.get("num_key_value_heads") or heads,
+            vocab_size=config["vocab_size"],
+        )
 
+    def operations(self, case: str, sources: list[int], targets: list[int], beams: int) -> float:
+        """Of a step; `sources` are the lengths of the inputs, soft prompt rows counted and padding
+        not, `targets` those of the answers. Only what precedes a target token goes through the
+        head, and the last one of an answer is read by nothing."""
+        attention_map = 2 * self.d_model * (self.heads + self.kv_heads) * self.d_kv
+        layer = attention_map + 3 * self.d_model * self.d_ff
+        answers = [target - 1 for target in targets]
+        linear = 2 * (sum(sources) + beams * sum(answers)) * self.layers * layer
+        linear += 2 * beams * sum(targets) * self.d_model * self.vocab_size
+        pairs = sum(map(causal_pairs, sources))
+        pairs += beams * sum(
+            source * answer + causal_pairs(answer) for source, answer in zip(sources, answers)
+        )
+        return of_step(case, linear, 2 * 2 * self.heads * self.d_kv * pairs * self.layers)
+
+
+def causal_pairs(length: int) -> float:
+    """Queries with each key that is not after them."""
+    return length * (length + 1) / 2
+
+
+def of_step(case: str, linear: float, attention: float) -> float:
+    """A forward pass's operations with those of the backward pass, if the case has one."""
     if case in ("finetune", "model_tune"):
         return 3 * linear + 3 * attention
     if case == "prompt_tune":
         return 2 * linear + 3 * attention
     return linear + attention
+
+
+SIZES = {
+    "mini": T5Shape(d_model=128, d_kv=32, d_ff=256, layers=3, heads=4),
+    "small": T5Shape(d_model=512, d_kv=64, d_ff=1024, layers=8, heads=6),
+    "base": T5Shape(d_model=768, d_kv=64, d_ff=2048, layers=12, heads=12),
+}

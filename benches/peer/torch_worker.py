@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The PyTorch side of the comparison: Hugging Face's T5 as its users would run it on the CPU.
+"""The PyTorch side of the comparison: Hugging Face's T5 or Llama as users would run it on the CPU.
 
 Started by driver.py: with --export to write a checkpoint of random weights, else to train or decode
 batch after batch, as JSON lines on standard input ask for.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from shapes import SIZES
 
-LEARNING_RATES = {"finetune": 1e-3, "model_tune": 1e-3, "prompt_tune": 0.2}
+TRAINING = ["finetune", "model_tune", "prompt_tune"]
 BEAMS = {"greedy": 1, "beam4": 4}
 IGNORED = -100
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the exported weights")
     parser.add_argument("--checkpoint", type=Path, help="the weights to work with")
     parser.add_argument("--batches", type=Path, help="the file of batches")
-    parser.add_argument("--case", choices=[*LEARNING_RATES, *BEAMS])
+    parser.add_argument("--case", choices=[*TRAINING, *BEAMS])
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
@@ -92,19 +92,14 @@ def work(args: argparse.Namespace, channel) -> None:
     import transformers
 
     torch.set_num_threads(args.threads)
-    model = transformers.T5ForConditionalGeneration.from_pretrained(
-        args.checkpoint, dtype=torch.float32
-    )
-    if model.lm_head.weight.data_ptr() == model.shared.weight.data_ptr():
-        raise SystemExit("transformers tied the head to the embedding table on loading")
-    if getattr(model.config, "scale_decoder_outputs", False):
-        raise SystemExit("transformers scales the logits of this model")
+    model = load(args.checkpoint)
     workload = json.loads(args.batches.read_text(encoding="utf-8"))
     batches = workload["batches"]
     if args.case in BEAMS:
         runner = Decoding(model, BEAMS[args.case], workload["new_tokens"], args.precision)
     else:
-        runner = Training(model, args.case, workload["prompt"], args.precision)
+        kind = Training if model.config.is_encoder_decoder else CausalTraining
+        runner = kind(model, args.case, workload, args.precision)
 
     def send(answer: dict) -> None:
         print(json.dumps(answer), file=channel, flush=True)
@@ -117,21 +112,39 @@ def work(args: argparse.Namespace, channel) -> None:
             send({"bye": {"peak_bytes": peak_bytes()}})
             return
         # Padding is not part of the measured time; computing on it is.
-        batch = padded(batches[request["step"] % len(batches)])
+        batch = runner.padded(batches[request["step"] % len(batches)])
         send(runner.run(batch))
 
 
-def padded(batch: dict) -> tuple:
-    """Inputs, their mask and labels, `(rows, length)` each."""
+def load(checkpoint: Path):
+    """The model, which is what the configuration says."""
+    import torch
+    import transformers
+
+    kind = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))["model_type"]
+    if kind == "llama":
+        return transformers.LlamaForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+    model = transformers.T5ForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
+    if model.lm_head.weight.data_ptr() == model.shared.weight.data_ptr():
+        raise SystemExit("transformers tied the head to the embedding table on loading")
+    if getattr(model.config, "scale_decoder_outputs", False):
+        raise SystemExit("transformers scales the logits of this model")
+    return model
+
+
+def rectangle(rows: list[list[int]], filler: int, left: bool = False):
+    """Rows of one length, `(rows, length)`, filled up at their ends or, if `left`, beginnings."""
     import torch
 
-    def rectangle(rows: list[list[int]], filler: int):
-        length = max(map(len, rows))
-        return torch.tensor([row + [filler] * (length - len(row)) for row in rows])
+    length = max(map(len, rows))
+    fillers = [[filler] * (length - len(row)) for row in rows]
+    pairs = zip(fillers, rows) if left else zip(rows, fillers)
+    return torch.tensor([first + second for first, second in pairs])
 
-    inputs = rectangle(batch["inputs"], 0)
-    mask = rectangle([[1] * len(row) for row in batch["inputs"]], 0)
-    return inputs, mask, rectangle(batch["targets"], IGNORED)
+
+def ones(rows: list[list[int]]) -> list[list[int]]:
+    """What masks are made of."""
+    return [[1] * len(row) for row in rows]
 
 
 def autocast(precision: str):
@@ -144,7 +157,7 @@ def autocast(precision: str):
 class Training:
     """Training steps of the model or of a soft prompt."""
 
-    def __init__(self, model, case: str, prompt: list[list[float]], precision: str):
+    def __init__(self, model, case: str, workload: dict, precision: str):
         import torch
         from transformers.optimization import Adafactor
 
@@ -152,14 +165,22 @@ class Training:
         self.precision = precision
         self.prompt = None
         if case != "finetune":
-            self.prompt = torch.nn.Parameter(torch.tensor(prompt))
+            self.prompt = torch.nn.Parameter(torch.tensor(workload["prompt"]))
             self.prompt.requires_grad_(case == "prompt_tune")
+        # The head of a tied model is its embedding table, and comes once.
         tuned = list(model.parameters())
         if case == "prompt_tune":
             model.requires_grad_(False)
             tuned = [self.prompt]
-        rate = LEARNING_RATES[case]
+        rate = workload["learning_rates"]["prompt" if case == "prompt_tune" else "model"]
         self.optimizer = Adafactor(tuned, lr=rate, scale_parameter=False, relative_step=False)
+
+    @staticmethod
+    def padded(batch: dict) -> tuple:
+        """Inputs, their mask and labels, `(rows, length)` each."""
+        inputs = batch["inputs"]
+        labels = rectangle(batch["targets"], IGNORED)
+        return rectangle(inputs, 0), rectangle(ones(inputs), 0), labels
 
     def run(self, batch: tuple) -> dict:
         """One step: loss, gradients, update."""
@@ -183,12 +204,7 @@ class Training:
                 decoder_input_ids=decoder_inputs,
                 use_cache=False,
             ).logits
-        return torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1),
-            labels.flatten(),
-            ignore_index=IGNORED,
-            label_smoothing=0.1,
-        )
+        return smoothed_cross_entropy(logits, labels)
 
     def encoder_inputs(self, inputs, mask) -> dict:
         """Token ids, or embeddings after the soft prompt's rows."""
@@ -201,6 +217,39 @@ class Training:
         embedded = torch.cat([prompt, self.model.get_input_embeddings()(inputs)], dim=1)
         seen = mask.new_ones(rows, len(self.prompt))
         return {"inputs_embeds": embedded, "attention_mask": torch.cat([seen, mask], dim=1)}
+
+
+class CausalTraining(Training):
+    """The same with a decoder-only model: targets follow their inputs."""
+
+    @staticmethod
+    def padded(batch: dict) -> tuple:
+        """Inputs with their targets, the mask, and labels that leave inputs out."""
+        pairs = list(zip(batch["inputs"], batch["targets"]))
+        rows = [source + target for source, target in pairs]
+        labels = [[IGNORED] * len(source) + target for source, target in pairs]
+        return rectangle(rows, 0), rectangle(ones(rows), 0), rectangle(labels, IGNORED)
+
+    def loss(self, inputs, mask, labels):
+        """The mean label-smoothed cross-entropy over target tokens."""
+        with autocast(self.precision):
+            # Under the encoder's name: prompt rows come before inputs in the same way.
+            logits = self.model(**self.encoder_inputs(inputs, mask), use_cache=False).logits
+        # Each position predicts the next one; those of the soft prompt have no labels.
+        logits = logits[:, -labels.shape[1] : -1]
+        return smoothed_cross_entropy(logits, labels[:, 1:])
+
+
+def smoothed_cross_entropy(logits, labels):
+    """The mean over labels that count."""
+    import torch
+
+    return torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1),
+        labels.flatten(),
+        ignore_index=IGNORED,
+        label_smoothing=0.1,
+    )
 
 
 class Decoding:
@@ -216,16 +265,22 @@ class Decoding:
             "do_sample": False,
         }
 
+    def padded(self, batch: dict) -> tuple:
+        """Inputs and their mask; what a decoder-only model continues is at the right."""
+        inputs, left = batch["inputs"], not self.model.config.is_encoder_decoder
+        return rectangle(inputs, 0, left), rectangle(ones(inputs), 0, left)
+
     def run(self, batch: tuple) -> dict:
-        """Answers of a batch, without the start token."""
+        """Answers of a batch, without the start token or the inputs."""
         import torch
 
-        inputs, mask, _ = batch
+        inputs, mask = batch
+        given = 1 if self.model.config.is_encoder_decoder else inputs.shape[1]
         started = time.perf_counter()
         with torch.inference_mode(), autocast(self.precision):
             made = self.model.generate(input_ids=inputs, attention_mask=mask, **self.options)
         seconds = time.perf_counter() - started
-        return {"decoded": {"seconds": seconds, "answers": made[:, 1:].tolist()}}
+        return {"decoded": {"seconds": seconds, "answers": made[:, given:].tolist()}}
 
 
 def peak_bytes() -> int | None:

@@ -10,19 +10,27 @@ from pathlib import Path
 TEMPLATE = "{premise} question: {hypothesis} Is it true or false? answer:"
 ANSWERS = {"entailment": "True", "not_entailment": "False"}
 PROMPT_ROWS = 100
+# By what is tuned. A prompt for T5, whose embeddings are as large as 1 or more, needs more than one for
+# a model whose embeddings are near 0.1.
+T5_RATES = {"model": 1e-3, "prompt": 0.2}
+LLAMA_RATES = {"model": 1e-3, "prompt": 0.02}
 NEW_TOKENS = 32
 
 
-def tokenized_rows(data: Path, tokenizer_file: Path) -> list[tuple[list[int], list[int]]]:
-    """Input and target ids of every training row; the tokenizer appends the end token."""
+def tokenized_rows(
+    data: Path, tokenizer_file: Path, eos: int | None = None
+) -> list[tuple[list[int], list[int]]]:
+    """Input and target ids of every training row. T5's tokenizer appends the end token; for a
+    decoder-only model, whose end token is `eos`, a target follows its input after a space."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     with open(data / "rte" / "train.jsonl", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines if line.strip()]
     inputs = tokenizer.encode_batch([TEMPLATE.format(**row) for row in rows])
-    targets = tokenizer.encode_batch([ANSWERS[row["label"]] for row in rows])
-    return [(source.ids, target.ids) for source, target in zip(inputs, targets)]
+    space, end = ("", []) if eos is None else (" ", [eos])
+    targets = tokenizer.encode_batch([space + ANSWERS[row["label"]] for row in rows])
+    return [(source.ids, target.ids + end) for source, target in zip(inputs, targets)]
 
 
 def make_batches(rows: list, batch_size: int, by_length: bool) -> list[dict]:
@@ -55,11 +63,14 @@ def random_prompt(d_model: int, seed: int) -> list[list[float]]:
     return [[value() for _ in range(d_model)] for _ in range(PROMPT_ROWS)]
 
 
-def write_workload(path: Path, batches: list[dict], d_model: int, seed: int) -> None:
+def write_workload(
+    path: Path, batches: list[dict], d_model: int, rates: dict[str, float], seed: int
+) -> None:
     """Writes the file that both workers read."""
     workload = {
         "batches": batches,
         "prompt": random_prompt(d_model, seed),
+        "learning_rates": rates,
         "new_tokens": NEW_TOKENS,
     }
     path.write_text(json.dumps(workload), encoding="utf-8")

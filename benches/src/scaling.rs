@@ -114,7 +114,7 @@ fn milliseconds(device: &Host, sizes: Sizes) -> anyhow::Result<f64> {
     };
     let options = TrainOptions {
         steps: 1 + STEPS,
-        ..case.training().expect("a case that trains").options()
+        ..case.training().expect("a case that trains").options(1e-3)
     };
     let next = |step| {
         let (name, tokens) = (format!("step {step}"), sizes.tokens);

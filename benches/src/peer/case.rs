@@ -29,24 +29,18 @@ pub struct Training {
     pub tune: Tune,
     /// Whether the soft prompt stands before every input.
     pub with_prompt: bool,
-    /// The learning rate.
-    pub learning_rate: f32,
 }
 
 impl Case {
     /// How the case trains; `None` if it decodes.
     pub fn training(self) -> Option<Training> {
-        let (tune, with_prompt, learning_rate) = match self {
-            Self::Finetune => (Tune::Model, false, 1e-3),
-            Self::ModelTune => (Tune::Model, true, 1e-3),
-            Self::PromptTune => (Tune::Prompts, true, 0.2),
+        let (tune, with_prompt) = match self {
+            Self::Finetune => (Tune::Model, false),
+            Self::ModelTune => (Tune::Model, true),
+            Self::PromptTune => (Tune::Prompts, true),
             Self::Greedy | Self::Beam4 => return None,
         };
-        Some(Training {
-            tune,
-            with_prompt,
-            learning_rate,
-        })
+        Some(Training { tune, with_prompt })
     }
 
     /// The beam width if the case decodes.
@@ -60,7 +54,7 @@ impl Training {
     /// is scaled by the parameter, and every matrix is factored, the soft prompt too.
     ///
     /// There is no last step and no checkpoint: the driver says when it is enough.
-    pub fn options(self) -> TrainOptions {
+    pub fn options(self, learning_rate: f32) -> TrainOptions {
         TrainOptions {
             tune: self.tune,
             steps: u64::MAX,
@@ -71,7 +65,7 @@ impl Training {
                 min_dim_size_to_factor: 2,
                 ..AdafactorOptions::default()
             }),
-            schedule: Schedule::constant(self.learning_rate),
+            schedule: Schedule::constant(learning_rate),
             max_gradient_norm: None,
             micro_batches: 1,
             recompute: false,

@@ -16,4 +16,4 @@ pub use decoding::work as decode;
 pub use memory::peak_bytes;
 pub use protocol::{Answer, Driver, Request};
 pub use training::work as train;
-pub use workload::Workload;
+pub use workload::{LearningRates, Workload};

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use promot_core::TokenBatch;
 use promot_model::backend::Host;
 use promot_model::checkpoint::load_model;
-use promot_model::train::Adapters;
+use promot_model::train::{Adapters, Tune};
 
 use super::{Answer, Driver, Request, Training, Workload, peak_bytes};
 use crate::stepwise;
@@ -31,6 +31,11 @@ pub fn work(
     } else {
         Vec::new()
     });
+    let rates = &workload.learning_rates;
+    let learning_rate = match training.tune {
+        Tune::Model => rates.model,
+        _ => rates.prompt,
+    };
     let scratch = tempfile::tempdir().context("a directory for checkpoints")?;
     Driver.send(&Answer::Ready { about })?;
 
@@ -56,7 +61,7 @@ pub fn work(
     stepwise::run(
         model,
         &adapters,
-        &training.options(),
+        &training.options(learning_rate),
         scratch.path(),
         next,
         done,

@@ -14,8 +14,20 @@ pub struct Workload {
     pub batches: Vec<TokenBatch>,
     /// What the soft prompt starts from.
     pub prompt: SoftPrompt,
+    /// How fast both sides learn.
+    pub learning_rates: LearningRates,
     /// How many tokens decoding has to make, no more and no fewer.
     pub new_tokens: usize,
+}
+
+/// Learning rates by what is tuned.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LearningRates {
+    /// Of a model.
+    pub model: f32,
+    /// Of a soft prompt.
+    pub prompt: f32,
 }
 
 /// The file's keys.
@@ -25,6 +37,7 @@ struct File {
     batches: Vec<FileBatch>,
     /// Rows of values.
     prompt: Vec<Vec<f32>>,
+    learning_rates: LearningRates,
     new_tokens: usize,
 }
 
@@ -58,6 +71,7 @@ impl Workload {
         Ok(Self {
             batches: batches.collect(),
             prompt: SoftPrompt::new(file.prompt.concat(), d_model),
+            learning_rates: file.learning_rates,
             new_tokens: file.new_tokens,
         })
     }
