@@ -20,7 +20,8 @@ def peft_lora(model, targets, out):
     """Random changes that PEFT made and saved, on `model`."""
     torch.manual_seed(9)
     task = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
-    tuned = get_peft_model(model, LoraConfig(r=3, lora_alpha=6, target_modules=targets, task_type=task))
+    config = LoraConfig(r=3, lora_alpha=6, lora_dropout=0.1, target_modules=targets, task_type=task)
+    tuned = get_peft_model(model, config)
     with torch.no_grad():
         for name, parameter in tuned.named_parameters():
             # B starts at zero and changes nothing.

@@ -221,6 +221,30 @@ stages:
       max_new_tokens: 12
 ";
 
+/// Both stages with LoRA in the place of a soft prompt, and a table.
+pub const WITH_LORA: &str = "\
+version: 1
+name: lora
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte, train_rows: 80, dev_rows: 8 } }
+  lora:
+    lora_tune:
+      { on: rte, rank: 2, targets: [q, wo], lora_dropout: 0.1, steps: 8, checkpoint_every: 2, batch_size: 8 }
+  tuned: { model_tune: { on: rte, prompt: lora, steps: 4, checkpoint_every: 2, batch_size: 8 } }
+  table:
+    eval:
+      models:
+        LoRA tuning: { model: base, prompt: lora }
+        LoRA first: { model: tuned, prompt: lora }
+      target: rte
+      tasks: [cb]
+      shots: [1]
+      rows: 8
+      beams: 1
+      max_new_tokens: 12
+";
+
 /// A pipeline that trains a model from nothing.
 pub const FROM_SCRATCH: &str = "\
 version: 1

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use promot_tests::{FROM_SCRATCH, SMALL, Workplace, root};
+use promot_tests::{FROM_SCRATCH, SMALL, WITH_LORA, Workplace, root};
 
 #[test]
 fn every_shipped_pipeline_plans() {
@@ -92,6 +92,34 @@ fn the_pipelines_of_a_decoder_only_model_run() {
         let rows = |model: &str| of(model, true)[0].0["samples"].clone();
         assert_eq!((rows("Pretrained"), rows("ProMoT")), (5.into(), 5.into()));
     }
+}
+
+#[test]
+fn lora_stands_in_the_place_of_a_prompt() {
+    let place = Workplace::new();
+    place.write("lora.yaml", WITH_LORA);
+    let run = place.run(&["run", "lora.yaml"]).success();
+    for expected in ["LoRA tuning", "LoRA first", "RTE (tuned, 0-shot)", "CB"] {
+        assert!(run.stdout.contains(expected), "{expected}: {}", run.stdout);
+    }
+    let export = ["export", "lora.yaml", "lora", "adapter"];
+    place.run(&export).success();
+    let config = fs::read(place.path("adapter/adapter_config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    let found = ["r", "lora_alpha", "lora_dropout", "target_modules"].map(|key| &config[key]);
+    let expected = [
+        serde_json::json!(2),
+        serde_json::json!(4.0),
+        serde_json::json!(0.1),
+        serde_json::json!(["q", "wo"]),
+    ];
+    assert_eq!(found, expected.each_ref());
+
+    // Dropout is of tuning: with another share the adapter is another one.
+    let plan = |settings: &[&str]| to_run(&place, &[&["lora.yaml"], settings].concat());
+    assert_eq!(plan(&[]), Vec::<String>::new());
+    let other = plan(&["--set", "stages.lora.lora_tune.lora_dropout=0"]);
+    assert_eq!(other, ["lora", "tuned", "table"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use promot_tests::{FROM_SCRATCH, SMALL, Workplace};
+use promot_tests::{FROM_SCRATCH, SMALL, WITH_LORA, Workplace};
 
 /// Waits until the run has told `event`, then kills it. Fails if the run ends before.
 fn kill_at(
@@ -114,6 +114,25 @@ fn a_stage_that_was_killed_while_it_wrote_is_done_again() {
             assert!(!partial.exists(), "{}", partial.display());
         }
     }
+}
+
+#[test]
+fn killed_tuning_with_lora_goes_on_to_the_same_adapter_and_model() {
+    let undisturbed = Workplace::new();
+    undisturbed.write("lora.yaml", WITH_LORA);
+    undisturbed
+        .run(&["run", "lora.yaml", "--threads", "2"])
+        .success();
+
+    let place = Workplace::new();
+    place.write("lora.yaml", WITH_LORA);
+    let log = ".promot/runs/lora-seed0/events.jsonl";
+    for event in [step("lora", 3), step("lora", 7), step("tuned", 3)] {
+        let child = place.start(&["run", "lora.yaml", "--threads", "1"]);
+        kill_at(&place, child, log, &event, "-KILL");
+    }
+    place.run(&["run", "lora.yaml", "--threads", "1"]).success();
+    assert_eq!(place.results(), undisturbed.results());
 }
 
 #[test]

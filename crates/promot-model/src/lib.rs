@@ -34,6 +34,7 @@
 //!     tune_model: false,
 //!     smoothing: LabelSmoothing::t5x(0.1),
 //!     dropout: None,
+//!     lora_dropout: None,
 //!     recompute: false,
 //! };
 //! let loss = model.loss(&mut graph, &batch, &[prompt.clone()], &options);

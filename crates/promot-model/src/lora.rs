@@ -3,7 +3,8 @@
 //!
 //! A changed weight is `W + alpha / rank * B A`, computed once a pass. Nothing in an architecture
 //! knows of it; where it is tuned, the other weights of the same sublayer get gradients, too, which
-//! nobody takes.
+//! nobody takes. Dropout on what `A` reads is therefore the same for all tokens of a pass: it zeroes
+//! columns of `A`, where PEFT draws a mask for every token.
 
 use promot_core::Seed;
 use rand::Rng as _;
@@ -11,6 +12,7 @@ use rand::Rng as _;
 use crate::arch::{Changed, Model};
 use crate::backend::{Backend, Device};
 use crate::graph::{Graph, Var};
+use crate::ops::dropout::{DropoutKey, row_dropout};
 use crate::ops::projection::linear_add;
 use crate::ops::scale::scale;
 
@@ -32,6 +34,8 @@ pub struct Lora {
     pub rank: usize,
     /// Changes are multiplied with `alpha / rank`.
     pub alpha: f32,
+    /// Probability of zeroing an input feature of the changes while they are tuned, in [0, 1).
+    pub dropout: f32,
     /// Last parts of the changed modules' names, such as `q` or `q_proj`.
     pub targets: Vec<String>,
     /// The changes, in the order of the model's parameters.
@@ -81,9 +85,9 @@ fn layer_name(weight: &str) -> Option<&str> {
 }
 
 impl Lora {
-    /// Fresh changes of all linear layers whose names end with one of `targets`: `A` uniform as
-    /// PyTorch initialises a linear layer of `in_features`, `B` zero, so that nothing is changed
-    /// yet.
+    /// Fresh changes of all linear layers whose names end with one of `targets`, without dropout:
+    /// `A` uniform as PyTorch initialises a linear layer of `in_features`, `B` zero, so that nothing
+    /// is changed yet.
     ///
     /// # Errors
     /// If a target names no linear layer of the model.
@@ -129,6 +133,7 @@ impl Lora {
             None => Ok(Self {
                 rank,
                 alpha,
+                dropout: 0.0,
                 targets: targets.to_vec(),
                 pairs,
             }),
@@ -143,7 +148,7 @@ impl Lora {
         let attached = self.attach(model, false)?;
         let mut graph = Graph::inference(model.device());
         let mut merged = model.clone();
-        for (index, weight) in attached.weights(&mut graph, model, false) {
+        for (index, weight) in attached.weights(&mut graph, model, false, None) {
             merged.parameters_mut().set(index, weight.tensor().clone());
         }
         Ok(merged)
@@ -248,11 +253,13 @@ impl<D: Device> AttachedLora<D> {
 
 impl<B: Backend> AttachedLora<B> {
     /// The changed weights by parameter index; `tuned` says whether the model's own want gradients.
+    /// `dropout` zeroes features that changes read, other ones for every weight.
     pub(crate) fn weights(
         &self,
         graph: &mut Graph<B>,
         model: &Model<B>,
         tuned: bool,
+        dropout: Option<DropoutKey>,
     ) -> Changed<B> {
         let change = |pair: &AttachedPair<B>| {
             let weight = model.parameters().tensor(pair.parameter).clone();
@@ -261,8 +268,10 @@ impl<B: Backend> AttachedLora<B> {
             } else {
                 Var::constant(weight)
             };
+            let key = dropout.map(|key| key.at(pair.parameter as u64));
+            let a_transposed = row_dropout(graph, &pair.a_transposed, key);
             let b = scale(graph, &pair.b, self.scale);
-            let changed = linear_add(graph, &weight, &b, &pair.a_transposed, None);
+            let changed = linear_add(graph, &weight, &b, &a_transposed, None);
             (pair.parameter, changed)
         };
         self.pairs.iter().map(change).collect()

@@ -12,6 +12,8 @@ pub struct LossOptions {
     pub smoothing: LabelSmoothing,
     /// Dropout, with a key of its own for every step.
     pub dropout: Option<DropoutKey>,
+    /// Dropout of what LoRA's changes read, likewise.
+    pub lora_dropout: Option<DropoutKey>,
     /// Keep nothing of a block but its input, and compute the block again in the backward pass:
     /// less memory, a third more arithmetic, the same bits.
     pub recompute: bool,

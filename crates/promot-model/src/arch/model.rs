@@ -134,7 +134,7 @@ impl<B: Backend> Model<B> {
         options: &LossOptions,
     ) -> Var<B> {
         let changed = lora.map_or_else(Changed::new, |lora| {
-            lora.weights(graph, self, options.tune_model)
+            lora.weights(graph, self, options.tune_model, options.lora_dropout)
         });
         match self {
             Self::T5(model) => model.loss(graph, batch, prompts, changed, options),

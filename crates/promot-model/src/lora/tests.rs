@@ -6,6 +6,7 @@ use super::*;
 use crate::arch::{Llama, LlamaConfig, LossOptions, T5, T5Config};
 use crate::backend::Host;
 use crate::ops::cross_entropy::LabelSmoothing;
+use crate::ops::dropout::DropoutKey;
 
 fn t5() -> Model<Host> {
     let json = br#"{"vocab_size": 20, "d_model": 8, "d_kv": 4, "d_ff": 12, "num_layers": 2,
@@ -45,6 +46,7 @@ fn options(tune_model: bool, recompute: bool) -> LossOptions {
         tune_model,
         smoothing: LabelSmoothing::NONE,
         dropout: None,
+        lora_dropout: None,
         recompute,
     }
 }
@@ -60,9 +62,16 @@ fn lora(model: &Model<Host>, targets: &[String]) -> Lora {
 }
 
 fn loss(model: &Model<Host>, lora: Option<&Lora>) -> f32 {
+    dropped_loss(model, lora, None)
+}
+
+fn dropped_loss(model: &Model<Host>, lora: Option<&Lora>, dropout: Option<DropoutKey>) -> f32 {
     let attached = lora.map(|lora| lora.attach(model, false).unwrap());
     let mut graph = Graph::inference(model.device());
-    let options = options(false, false);
+    let options = LossOptions {
+        lora_dropout: dropout,
+        ..options(false, false)
+    };
     model
         .loss_with(&mut graph, &batch(), &[], attached.as_ref(), &options)
         .slice()[0]
@@ -77,6 +86,28 @@ fn fresh_changes_change_nothing_and_others_are_the_same_merged() {
         let changed = loss(&model, Some(&lora));
         assert_ne!(changed, loss(&model, None));
         assert_eq!(loss(&lora.merged(&model).unwrap(), None), changed);
+    }
+}
+
+/// With a key, some columns of every `A` are zero and the others larger: the same as a pass without
+/// dropout through changes that are so.
+#[test]
+fn dropout_zeroes_features_that_changes_read() {
+    let key = DropoutKey { rate: 0.4, key: 7 };
+    for (model, targets) in cases() {
+        let lora = lora(&model, &targets);
+        let mut dropped = lora.clone();
+        for pair in &mut dropped.pairs {
+            let parameter = model.parameters().index_of(&pair.weight).unwrap();
+            let mask = key.at(parameter as u64).mask();
+            for (feature, row) in pair.a_transposed.chunks_mut(lora.rank).enumerate() {
+                row.iter_mut()
+                    .for_each(|a| *a *= mask.factor(feature as u32));
+            }
+        }
+        let expected = loss(&model, Some(&dropped));
+        assert_ne!(expected, loss(&model, Some(&lora)));
+        assert_eq!(dropped_loss(&model, Some(&lora), Some(key)), expected);
     }
 }
 

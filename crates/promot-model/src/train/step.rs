@@ -32,13 +32,13 @@ impl<B: Backend + optim::Kernels> Tunables<B> {
         let mut loss = 0.0;
         for (part, micro_batch) in split(batch, options.micro_batches).into_iter().enumerate() {
             let share = micro_batch.target_tokens() as f32 / batch.target_tokens() as f32;
+            let key = dropout_key(options, step, part);
+            let dropout = |rate: f32| (rate > 0.0).then_some(DropoutKey { rate, key });
             let loss_options = LossOptions {
                 tune_model: options.tune.model(),
                 smoothing: options.smoothing,
-                dropout: (options.dropout > 0.0).then(|| DropoutKey {
-                    rate: options.dropout,
-                    key: dropout_key(options, step, part),
-                }),
+                dropout: dropout(options.dropout),
+                lora_dropout: dropout(self.lora_dropout()).map(|key| key.at(LORA_PLACE)),
                 recompute: options.recompute,
             };
             let mut graph = Graph::training(&device, gradients);
@@ -128,6 +128,9 @@ impl<B: Backend + optim::Kernels> Tunables<B> {
         Some(())
     }
 }
+
+/// Far from the places within a pass, which are counted from one.
+const LORA_PLACE: u64 = 1 << 32;
 
 fn dropout_key(options: &TrainOptions, step: u64, part: usize) -> u64 {
     let digest = Digester::new()

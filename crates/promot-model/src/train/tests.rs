@@ -118,7 +118,11 @@ fn values(model: &Model<Host>) -> Vec<Vec<f32>> {
 
 fn lora() -> Lora {
     let targets = ["q".to_owned(), "wo".to_owned()];
-    Lora::init(&model(), &targets, 2, 4.0, Seed::new(6)).unwrap()
+    let fresh = Lora::init(&model(), &targets, 2, 4.0, Seed::new(6)).unwrap();
+    Lora {
+        dropout: 0.2,
+        ..fresh
+    }
 }
 
 fn prompt() -> SoftPrompt {

@@ -140,6 +140,13 @@ impl<B: Backend> Tunables<B> {
         }
     }
 
+    /// Probability of zeroing what LoRA's changes read: none where they are frozen.
+    pub(super) fn lora_dropout(&self) -> f32 {
+        let tuned = self.tuned.iter().any(|t| matches!(t, Tuned::Lora(_)));
+        let start = self.lora_start.as_ref().filter(|_| tuned);
+        start.map_or(0.0, |lora| lora.dropout)
+    }
+
     fn lora(&self) -> &AttachedLora<B> {
         self.lora.as_ref().expect(TUNED)
     }

@@ -342,6 +342,8 @@ pub struct LoraTuneParams {
     pub rank: usize,
     /// Changes are multiplied with `alpha / rank`.
     pub alpha: f64,
+    /// Probability of zeroing an input feature of the changes while they are tuned.
+    pub lora_dropout: f64,
     /// Last parts of the names of the changed linear layers; those of queries and values if none.
     pub targets: Vec<String>,
     /// How to train.

@@ -31,12 +31,13 @@ pub(crate) fn run(
     let seed = context.plan.seed.child(&stage.name, "low-rank changes");
     let alpha = params.alpha as f32;
     let start = Lora::init(&model.model, &targets, params.rank, alpha, seed);
-    let start = start.map_err(|error| {
+    let mut start = start.map_err(|error| {
         RunError::mismatch(
             error.to_string(),
             "name linear layers of the model in `targets`",
         )
     })?;
+    start.dropout = params.lora_dropout as f32;
     let start = Adapters {
         lora: Some(start),
         ..Adapters::default()

@@ -47,6 +47,7 @@ fn options(recompute: bool) -> LossOptions {
         tune_model: true,
         smoothing: LabelSmoothing::t5x(0.1),
         dropout: Some(DropoutKey { rate: 0.2, key: 3 }),
+        lora_dropout: None,
         recompute,
     }
 }

@@ -35,9 +35,9 @@ fn config(lora: &Lora, base: &Base) -> Value {
         "layers_pattern": null,
         "layers_to_transform": null,
         "loftq_config": {},
-        "lora_alpha": lora.alpha,
+        "lora_alpha": as_given(lora.alpha),
         "lora_bias": false,
-        "lora_dropout": 0.0,
+        "lora_dropout": as_given(lora.dropout),
         "lora_ga_config": null,
         "megatron_config": null,
         "megatron_core": "megatron.core",
@@ -61,6 +61,11 @@ fn config(lora: &Lora, base: &Base) -> Value {
     })
 }
 
+/// The number with the fewest digits that is this f32: 0.1 stays 0.1 in JSON.
+fn as_given(value: f32) -> f64 {
+    value.to_string().parse().expect("digits of a number")
+}
+
 #[derive(Deserialize)]
 struct AdapterConfigIn {
     peft_type: String,
@@ -68,6 +73,8 @@ struct AdapterConfigIn {
     r: usize,
     #[serde(default)]
     lora_alpha: f32,
+    #[serde(default)]
+    lora_dropout: f32,
     #[serde(default)]
     target_modules: serde_json::Value,
     #[serde(default = "none")]
@@ -145,6 +152,7 @@ pub fn load_lora(directory: &Path) -> Result<Lora, CheckpointError> {
     Ok(Lora {
         rank: config.r,
         alpha: config.lora_alpha,
+        dropout: config.lora_dropout,
         targets,
         pairs: read_tensors(directory, |tensors| pairs(tensors, config.r))?,
     })
@@ -158,6 +166,12 @@ impl AdapterConfigIn {
         }
         if self.r == 0 {
             return Err("r is 0, expected at least 1".to_owned());
+        }
+        if !(0.0..1.0).contains(&self.lora_dropout) {
+            let dropout = self.lora_dropout;
+            return Err(format!(
+                "lora_dropout is {dropout}, expected 0 to less than 1"
+            ));
         }
         let unsupported = [
             ("bias", self.bias != "none"),
@@ -257,6 +271,7 @@ mod tests {
         Lora {
             rank: 3,
             alpha: 6.0,
+            dropout: 0.1,
             targets: vec!["q".to_owned(), "wi".to_owned()],
             pairs: vec![pair("encoder.x.q.weight"), pair("encoder.x.wi.weight")],
         }
@@ -289,6 +304,11 @@ mod tests {
             ),
             ("\"bias\": \"none\"", "\"bias\": \"all\"", "LoRA with bias"),
             ("\"r\": 3", "\"r\": 0", "r is 0"),
+            (
+                "\"lora_dropout\": 0.1",
+                "\"lora_dropout\": 1.0",
+                "lora_dropout is 1, expected 0 to less than 1",
+            ),
             ("\"r\": 3", "\"r\": 4", "has shape [3, 4], expected [4, 0]"),
         ] {
             assert!(text.contains(from), "{from}");

@@ -69,4 +69,14 @@ impl Kernels for Host {
             drop_dx_block(dx, &dy[first..], key.at(first as u64).mask());
         });
     }
+
+    fn row_dropout(&self, x: &[f32], columns: usize, key: DropoutKey) -> Vec<f32> {
+        let mask = key.mask();
+        let rows = x.chunks_exact(columns.max(1)).enumerate();
+        rows.flat_map(|(row, values)| {
+            let factor = mask.factor(row as u32);
+            values.iter().map(move |value| value * factor)
+        })
+        .collect()
+    }
 }

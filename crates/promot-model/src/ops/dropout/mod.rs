@@ -68,6 +68,8 @@ pub trait Kernels: Device {
     fn dropout(&self, x: &Self::Slice, key: DropoutKey) -> Self::Buffer;
     /// `dx += dy` times the mask.
     fn dropout_dx(&self, dx: &mut Self::Slice, dy: &Self::Slice, key: DropoutKey);
+    /// `x`, rows of `columns` values, each row times its factor.
+    fn row_dropout(&self, x: &Self::Slice, columns: usize, key: DropoutKey) -> Self::Buffer;
 }
 
 /// Zeroes each value with probability `key.rate` and scales the rest by `1 / (1 - rate)`; without
@@ -86,6 +88,29 @@ pub fn dropout<B: Backend>(graph: &mut Graph<B>, x: &Var<B>, key: Option<Dropout
                     device.dropout_dx(dx, dy.as_ref(), key)
                 });
             }
+        }
+    });
+    graph.output(y, x.shape(), backward)
+}
+
+/// Zeroes each row with probability `key.rate` and scales the rest by `1 / (1 - rate)`; without a
+/// key, `x` itself.
+pub(crate) fn row_dropout<B: Backend>(
+    graph: &mut Graph<B>,
+    x: &Var<B>,
+    key: Option<DropoutKey>,
+) -> Var<B> {
+    let Some(key) = key.filter(|key| key.rate > 0.0) else {
+        return x.clone();
+    };
+    let device = graph.device().clone();
+    let columns = x.shape().1;
+    let y = device.row_dropout(x.slice(), columns, key);
+    let backward = graph.records(&[x]).then(|| {
+        let slot = x.slot().expect("recorded for its sake");
+        move |gradients: &mut B::Gradients, dy: B::Buffer| {
+            let dx = device.row_dropout(dy.as_ref(), columns, key);
+            device.add_gradient_buffer(gradients, &slot, dx);
         }
     });
     graph.output(y, x.shape(), backward)

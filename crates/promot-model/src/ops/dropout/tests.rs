@@ -1,4 +1,5 @@
-//! `dropout`: the share it zeroes, its mask in both directions, and finite differences.
+//! `dropout` and `row_dropout`: the share they zero, their masks in both directions, and finite
+//! differences.
 
 use super::*;
 use crate::ops::testing::{self, leaf, leaf_of};
@@ -32,6 +33,25 @@ fn backward_uses_the_mask_of_forward() {
     testing::check_finite_differences("dropout", &[leaf((3, 5), 2)], 2e-3, |g, v| {
         dropout(g, &v[0], Some(KEY))
     });
+}
+
+#[test]
+fn rows_are_zeroed_or_scaled_as_a_whole() {
+    let x = leaf_of(vec![1.0; 30_000], (10_000, 3));
+    let (y, _) = testing::run(&[x], |g, v| row_dropout(g, &v[0], Some(KEY)));
+    let mut zeroed = 0.0;
+    for row in y.chunks(3) {
+        assert!(row.iter().all(|value| value == &row[0]), "{row:?}");
+        assert!(row[0] == 0.0 || (row[0] - 1.0 / 0.7).abs() < 1e-6);
+        zeroed += f64::from(u8::from(row[0] == 0.0));
+    }
+    assert!((zeroed / 1e4 - 0.3).abs() < 0.02, "{zeroed}");
+    testing::check_finite_differences("row dropout", &[leaf((9, 4), 2)], 2e-3, |g, v| {
+        row_dropout(g, &v[0], Some(KEY))
+    });
+    let x = leaf((2, 3), 3);
+    let (y, _) = testing::run(std::slice::from_ref(&x), |g, v| row_dropout(g, &v[0], None));
+    assert_eq!(y, x.slice());
 }
 
 #[test]

@@ -75,6 +75,7 @@ impl Reader<'_> {
         let from = self.model_name(&mut fields, "from");
         let rank = fields.count("rank", 1..=4096, 4, self.diagnostics) as usize;
         let alpha = fields.number("alpha", 1e-6..1e6, 2.0 * rank as f64, self.diagnostics);
+        let lora_dropout = fields.number("lora_dropout", 0.0..1.0, 0.0, self.diagnostics);
         let targets = match fields.take("targets") {
             Some(node) => self.names(node, "targets"),
             None => Vec::new(),
@@ -86,6 +87,7 @@ impl Reader<'_> {
             from,
             rank,
             alpha,
+            lora_dropout,
             targets: targets.iter().map(|(name, _)| (*name).to_owned()).collect(),
             train,
         })

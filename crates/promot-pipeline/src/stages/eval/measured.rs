@@ -1,10 +1,11 @@
 //! What is measured: tasks with their rows as prompts.
 
 use promot_core::Example;
-use promot_data::fewshot::FewShot;
-use promot_data::source::{Source, load};
+use promot_data::fewshot::{FewShot, TooFewRows};
+use promot_data::record::Record;
+use promot_data::source::load;
 use promot_data::split::Split;
-use promot_data::task::{Task, TaskRef};
+use promot_data::task::TaskRef;
 
 use super::super::rows::{evaluation_rows, shots_seed};
 use crate::plan::{DrawShots, EvalParams, StageKind};
@@ -30,15 +31,10 @@ pub(super) fn measured(
             unreachable!("types were checked");
         };
         let task = context.plan.task(&data.task);
+        let rows = evaluation_rows(&*task, &data.source.source(), Some(params.target_rows))?;
+        let few = FewShot::new(&*task, &[], 0, shots_seed(context.plan.seed));
         measured.push(Measured {
-            examples: examples(
-                &*task,
-                &data.source.source(),
-                params.target_rows,
-                0,
-                params,
-                context,
-            )?,
+            examples: examples(few, &rows)?,
             task,
             shots: 0,
             target: Some(target.clone()),
@@ -47,15 +43,19 @@ pub(super) fn measured(
     for &shots in &params.shots {
         for evaluated in &params.tasks {
             let task = context.plan.task(&evaluated.task);
+            let source = evaluated.source.source();
+            let rows = evaluation_rows(&*task, &source, Some(params.rows))?;
+            let pool = match shots {
+                0 => Vec::new(),
+                _ => load(&*task, &source, Split::Train, None)?,
+            };
+            let few = FewShot::new(&*task, &pool, shots, shots_seed(context.plan.seed));
+            let few = few.map(|few| match params.draw_shots {
+                DrawShots::EachRow => few,
+                DrawShots::Once => few.drawn_once(),
+            });
             measured.push(Measured {
-                examples: examples(
-                    &*task,
-                    &evaluated.source.source(),
-                    params.rows,
-                    shots,
-                    params,
-                    context,
-                )?,
+                examples: examples(few, &rows)?,
                 task,
                 shots,
                 target: None,
@@ -65,29 +65,14 @@ pub(super) fn measured(
     Ok(measured)
 }
 
-/// A task's rows, at most `limit`, as prompts with `shots` worked examples.
+/// Rows as prompts.
 fn examples(
-    task: &dyn Task,
-    source: &Source,
-    limit: usize,
-    shots: usize,
-    params: &EvalParams,
-    context: &Context<'_>,
+    few: Result<FewShot<'_>, TooFewRows>,
+    rows: &[Record],
 ) -> Result<Vec<Example>, RunError> {
-    let rows = evaluation_rows(task, source, Some(limit))?;
-    // Only few-shot prompts need training rows.
-    let pool = match shots {
-        0 => Vec::new(),
-        _ => load(task, source, Split::Train, None)?,
-    };
-    let seed = shots_seed(context.plan.seed);
-    let few = FewShot::new(task, &pool, shots, seed).map_err(|error| {
+    let few = few.map_err(|error| {
         RunError::mismatch(error.to_string(), "give the task more training rows")
     })?;
-    let few = match params.draw_shots {
-        DrawShots::EachRow => few,
-        DrawShots::Once => few.drawn_once(),
-    };
     let examples: Result<Vec<Example>, _> = rows.iter().map(|row| few.example(row, 0)).collect();
     examples.map_err(|error| RunError::mismatch(error.to_string(), "mend the row or leave it out"))
 }
