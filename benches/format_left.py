@@ -48,6 +48,7 @@ def parts(model, rows: list[tuple[list[int], int]], labels: list[int], prompt) -
 
 
 def main() -> None:
+    """Prints a line for each model, with its prompt and without."""
     args = arguments()
     with args.rows.open() as file:
         rows = [json.loads(line) for line in file][: args.limit]
@@ -62,7 +63,9 @@ def main() -> None:
         def ids(text: str) -> list[int]:
             return tokenizer(text, add_special_tokens=False).input_ids
 
-        label_ids = {target: ids(f" {target}")[0] for target in {row["target"] for row in rows}}
+        label_ids = {target: ids(f" {target}")[0] for target in sorted({row["target"] for row in rows})}
+        if len(set(label_ids.values())) < len(label_ids):
+            raise SystemExit(f"{args.rows}: targets that begin with the same token cannot be told apart")
         encoded = [(ids(row["input"]), label_ids[row["target"]]) for row in rows]
         for name, used in [("with its prompt", prompt), ("without", None)]:
             if name == "without" or prompt is not None:

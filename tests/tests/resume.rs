@@ -116,44 +116,34 @@ fn a_stage_that_was_killed_while_it_wrote_is_done_again() {
     }
 }
 
-#[test]
-fn killed_tuning_with_lora_goes_on_to_the_same_adapter_and_model() {
+/// Runs a pipeline undisturbed on two threads, and on one where it is killed at each of `events`.
+fn killed_and_undisturbed_agree(name: &str, pipeline: &str, events: &[String]) {
+    let file = format!("{name}.yaml");
     let undisturbed = Workplace::new();
-    undisturbed.write("lora.yaml", WITH_LORA);
-    undisturbed
-        .run(&["run", "lora.yaml", "--threads", "2"])
-        .success();
+    undisturbed.write(&file, pipeline);
+    undisturbed.run(&["run", &file, "--threads", "2"]).success();
 
     let place = Workplace::new();
-    place.write("lora.yaml", WITH_LORA);
-    let log = ".promot/runs/lora-seed0/events.jsonl";
-    for event in [step("lora", 3), step("lora", 7), step("tuned", 3)] {
-        let child = place.start(&["run", "lora.yaml", "--threads", "1"]);
-        kill_at(&place, child, log, &event, "-KILL");
+    place.write(&file, pipeline);
+    let log = format!(".promot/runs/{name}-seed0/events.jsonl");
+    for event in events {
+        let child = place.start(&["run", &file, "--threads", "1"]);
+        kill_at(&place, child, &log, event, "-KILL");
     }
-    place.run(&["run", "lora.yaml", "--threads", "1"]).success();
+    place.run(&["run", &file, "--threads", "1"]).success();
     assert_eq!(place.results(), undisturbed.results());
 }
 
 #[test]
-fn killed_pretraining_goes_on_to_the_same_model() {
-    let undisturbed = Workplace::new();
-    undisturbed.write("scratch.yaml", FROM_SCRATCH);
-    undisturbed
-        .run(&["run", "scratch.yaml", "--threads", "2"])
-        .success();
+fn killed_tuning_with_lora_goes_on_to_the_same_adapter_and_model() {
+    let events = [step("lora", 3), step("lora", 7), step("tuned", 3)];
+    killed_and_undisturbed_agree("lora", WITH_LORA, &events);
+}
 
-    let place = Workplace::new();
-    place.write("scratch.yaml", FROM_SCRATCH);
-    let log = ".promot/runs/scratch-seed0/events.jsonl";
-    for event in [step("model", 3), step("model", 7)] {
-        let child = place.start(&["run", "scratch.yaml", "--threads", "1"]);
-        kill_at(&place, child, log, &event, "-KILL");
-    }
-    place
-        .run(&["run", "scratch.yaml", "--threads", "1"])
-        .success();
-    assert_eq!(place.results(), undisturbed.results());
+#[test]
+fn killed_pretraining_goes_on_to_the_same_model() {
+    let events = [step("model", 3), step("model", 7)];
+    killed_and_undisturbed_agree("scratch", FROM_SCRATCH, &events);
 }
 
 #[test]

@@ -78,6 +78,20 @@ fn run(
     stop_after: Option<u64>,
     measure: Option<&mut Measure<'_, Host>>,
 ) -> Result<Trained<Host>, TrainError> {
+    let adapters = Adapters {
+        prompts: prompts.to_vec(),
+        lora: (options.tune == Tune::Lora).then(lora),
+    };
+    run_from(directory, options, &adapters, stop_after, measure)
+}
+
+fn run_from(
+    directory: &Path,
+    options: &TrainOptions,
+    adapters: &Adapters,
+    stop_after: Option<u64>,
+    measure: Option<&mut Measure<'_, Host>>,
+) -> Result<Trained<Host>, TrainError> {
     let stop = StopFlag::new();
     let events = |event: Event| {
         if let Event::Step { step, .. } = event
@@ -86,17 +100,13 @@ fn run(
             stop.request();
         }
     };
-    let batches: &dyn BatchSource = if prompts.is_empty() {
+    let batches: &dyn BatchSource = if adapters.prompts.is_empty() {
         &Copying
     } else {
         &WithPrompt
     };
     // The lifetime of the measure is shortened to that of this call.
     let mut wrapped = measure.map(|measure| move |m: &Model<Host>, p: &[Var<Host>]| measure(m, p));
-    let adapters = Adapters {
-        prompts: prompts.to_vec(),
-        lora: (options.tune == Tune::Lora).then(lora),
-    };
     let surroundings = Surroundings {
         stage: "test",
         batches,
@@ -105,7 +115,7 @@ fn run(
         stop: &stop,
         measure: wrapped.as_mut().map(|m| m as &mut Measure<'_, Host>),
     };
-    train(model(), &adapters, options, surroundings)
+    train(model(), adapters, options, surroundings)
 }
 
 fn values(model: &Model<Host>) -> Vec<Vec<f32>> {
@@ -359,4 +369,20 @@ fn low_rank_changes_learn_while_the_model_stays_and_go_on_with_the_same_bits() {
     assert!(matches!(stopped, Err(TrainError::Stopped { step: 6 })));
     let resumed = run(directory.path(), &options, &[], None, None).unwrap();
     assert_eq!(resumed.adapters.lora, Some(tuned));
+}
+
+#[test]
+fn low_rank_changes_have_dropout_where_they_are_tuned_and_none_where_they_are_frozen() {
+    let tuned = |tune, dropout| {
+        let directory = tempfile::tempdir().unwrap();
+        let adapters = Adapters {
+            lora: Some(Lora { dropout, ..lora() }),
+            ..Adapters::default()
+        };
+        run_from(directory.path(), &options(tune, 4), &adapters, None, None).unwrap()
+    };
+    let pairs = |dropout| tuned(Tune::Lora, dropout).adapters.lora.unwrap().pairs;
+    assert_ne!(pairs(0.2), pairs(0.0));
+    let weights = |dropout| values(&tuned(Tune::Model, dropout).model);
+    assert_eq!(weights(0.2), weights(0.0));
 }
