@@ -164,7 +164,7 @@ fn bench_update(c: &mut Criterion) {
                 learning_rate: 1e-3,
                 scale: 1.0,
             };
-            let squares = device.squares(&optimizer, &[(&gradient, shape)]);
+            let (squares, _) = device.squares(&optimizer, &[(&gradient, shape)]);
             let update = Update {
                 values: &parameter[..],
                 gradient,

@@ -24,7 +24,7 @@ pub fn root() -> PathBuf {
 
 /// The program, built with the profile of the tests. Cargo builds a package's programs for that
 /// package's own tests only, so the first caller builds it.
-fn program() -> &'static Path {
+pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));

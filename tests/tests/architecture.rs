@@ -34,6 +34,7 @@ fn data_and_model_meet_in_core_only() {
             BTreeSet::from(["promot-core", "promot-model"]),
         ),
         ("promot-core", BTreeSet::new()),
+        ("promot-cuda-emulator", BTreeSet::new()),
         ("promot-data", BTreeSet::from(["promot-core"])),
         ("promot-model", BTreeSet::from(["promot-core"])),
         (

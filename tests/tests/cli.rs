@@ -7,7 +7,8 @@ fn help_teaches_every_command() {
     let place = Workplace::new();
     let help = place.run(&["--help"]).success().stdout;
     let commands = [
-        "run", "validate", "plan", "graph", "report", "export", "generate", "tasks", "samples",
+        "run", "validate", "plan", "graph", "report", "export", "generate", "tasks", "devices",
+        "samples",
     ];
     for command in commands {
         assert!(help.contains(&format!("  {command}")), "{help}");

@@ -100,6 +100,34 @@ stages:
 }
 
 #[test]
+fn devices() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 1
+name: placed
+device: cudda
+stages:
+  rte: { data: { task: rte } }
+";
+    insta::assert_snapshot!("device", validate(&place, yaml));
+    place.write("ok.yaml", promot_tests::SMALL);
+    let args = [
+        "plan",
+        "ok.yaml",
+        "--set",
+        "device=[cuda]",
+        "--device",
+        "gpu",
+    ];
+    insta::assert_snapshot!("set_device", redacted(&place, place.run(&args)));
+    let args = ["run", "ok.yaml", "--device", "cuda:one"];
+    insta::assert_snapshot!("device_number", redacted(&place, place.run(&args)));
+    let printed = place.run(&["generate", "--device", "tpu", "A question?"]);
+    assert_eq!(printed.code, Some(2));
+    assert!(printed.stderr.contains("--device"), "{}", printed.stderr);
+}
+
+#[test]
 fn a_prompt_from_another_models_width() {
     let place = Workplace::new();
     let yaml = "\

@@ -209,6 +209,12 @@ fn a_changed_stage_runs_again_with_all_that_depend_on_it() {
     let why = place.run(&[&["plan"], &args[..]].concat()).success().stdout;
     assert!(why.contains("precision: f32 -> bf16"), "{why}");
 
+    // So is another kind of device. Planning needs none.
+    let args = ["small.yaml", "--device", "cuda"];
+    assert_eq!(to_run(&place, &args), expected);
+    let why = place.run(&[&["plan"], &args[..]].concat()).success().stdout;
+    assert!(why.contains("device: cpu -> cuda"), "{why}");
+
     // The first results are still there.
     assert_eq!(to_run(&place, &["small.yaml"]), Vec::<String>::new());
 }

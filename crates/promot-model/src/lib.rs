@@ -61,4 +61,5 @@ pub mod optim;
 pub mod param;
 pub mod prompt;
 pub mod recompute;
+pub mod selftest;
 pub mod train;

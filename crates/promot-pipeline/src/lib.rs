@@ -7,6 +7,7 @@
 //! use std::path::Path;
 //!
 //! use promot_core::{Event, StopFlag};
+//! use promot_model::backend::Host;
 //! use promot_pipeline::report::{Report, terminal};
 //! use promot_pipeline::run::{Context, Selection, Store, check_inputs, run};
 //! use promot_pipeline::{plan, spec};
@@ -31,9 +32,11 @@
 //!
 //! let directory = tempfile::tempdir().unwrap();
 //! let store = Store::new(directory.path());
+//! let device = Host::with_precision(plan.precision);
 //! let print = |event: Event| eprintln!("{event:?}");
 //! let context = Context {
 //!     plan: &plan,
+//!     device: &device,
 //!     store: &store,
 //!     events: &print,
 //!     stop: &StopFlag::new(),

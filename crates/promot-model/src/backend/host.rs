@@ -7,7 +7,7 @@ use dfdx::tensor_ops::Backward as _;
 
 use super::tensor::{HostSlot, HostTensor};
 use super::{Device, Shape, bridge};
-use crate::gemm::Precision;
+use crate::gemm::{Precision, kernel_name};
 
 /// The CPU as a [`Device`]: dfdx tensors, tape and gradients, with fused kernels on slices.
 #[derive(Clone, Debug, Default)]
@@ -90,6 +90,10 @@ impl Device for Host {
 
     fn download(&self, slice: &[f32]) -> Vec<f32> {
         slice.to_vec()
+    }
+
+    fn kernels(&self) -> String {
+        kernel_name(self.precision).to_owned()
     }
 
     fn new_tape(&self, gradients: HostGradients) -> HostTape {

@@ -1,22 +1,35 @@
 //! What a device must offer: memory, a tape, and one set of kernels for each op.
 
 mod bridge;
+pub mod gpu;
 mod host;
 mod memory;
 mod tensor;
 mod threads;
 
+pub use gpu::Gpu;
 pub use host::{Host, HostGradients, HostTape};
 pub use memory::keep_freed_memory;
 pub use tensor::{HostSlot, HostTensor};
 pub use threads::set_threads;
 
+use thiserror::Error;
+
+use self::gpu::GpuError;
 use crate::ops;
 
 /// Rows and columns of a tensor. Everything is a row-major `f32` matrix: activations are
 /// `(tokens, features)`, weights `(out_features, in_features)` as Hugging Face stores them, and a
 /// vector is a matrix of one row.
 pub type Shape = (usize, usize);
+
+/// Why a device's results cannot be used.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum DeviceError {
+    /// The GPU failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
 
 /// A device: its memory, its tensors, and the tape on which backward passes are recorded.
 ///
@@ -51,6 +64,17 @@ pub trait Device: Clone + 'static {
     fn upload(&self, values: Vec<f32>) -> Self::Buffer;
     /// Copies device values to the host.
     fn download(&self, slice: &Self::Slice) -> Vec<f32>;
+    /// Whether all that was asked of the device so far was done: a device that can fail says so here,
+    /// before a result is used or stored.
+    ///
+    /// # Errors
+    /// The first error since the device was opened; what was computed after it is undefined.
+    fn check(&self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
+    /// What computes matrix products in the device's precision, for reports.
+    fn kernels(&self) -> String;
 
     /// An empty tape; what it computes is added to `gradients`.
     fn new_tape(&self, gradients: Self::Gradients) -> Self::Tape;

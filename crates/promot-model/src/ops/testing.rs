@@ -1,4 +1,6 @@
-//! What op tests share: seeded inputs, finite differences, one tolerance rule.
+//! What op tests share: seeded inputs, both devices, finite differences, one tolerance rule.
+
+pub(crate) mod gpu;
 
 use rand::{Rng as _, SeedableRng as _};
 
@@ -43,29 +45,53 @@ pub(crate) fn assert_close(name: &str, actual: &[f32], expected: &[f64], toleran
     }
 }
 
-/// Runs `op` on leaves and returns its output and the gradient of `sum(output * weights)` with
-/// respect to every leaf, where `weights` are seeded.
-pub(crate) fn run<F>(inputs: &[Var<Host>], op: F) -> (Vec<f32>, Vec<Vec<f32>>)
+/// An output, and the gradient of `sum(output * weights)` with respect to every input (none where
+/// it is not wanted).
+pub(crate) type Results = (Vec<f32>, Vec<Vec<f32>>);
+
+/// Runs an op on leaves, and asserts that the second device agrees: `run!(inputs, |graph, inputs| ...)`
+/// gives the CPU's [`Results`]. The op is written out once for each device. A number before it replaces
+/// [`gpu::BF16_TOLERANCE`].
+macro_rules! run {
+    ($inputs:expr, $op:expr $(,)?) => {
+        $crate::ops::testing::run!($inputs, $crate::ops::testing::gpu::BF16_TOLERANCE, $op)
+    };
+    ($inputs:expr, $bf16_tolerance:expr, $op:expr $(,)?) => {
+        // A match, so that temporaries live until its end.
+        match $inputs {
+            inputs => {
+                let results = $crate::ops::testing::run_on_host(inputs, $op);
+                $crate::ops::testing::gpu::assert_agrees(inputs, &results, $bf16_tolerance, $op);
+                results
+            }
+        }
+    };
+}
+pub(crate) use run;
+
+/// Runs `op` on the CPU only.
+pub(crate) fn run_on_host<F>(inputs: &[Var<Host>], op: F) -> Results
 where
     F: Fn(&mut Graph<Host>, &[Var<Host>]) -> Var<Host>,
 {
     run_on(&Host::new(), inputs, op)
 }
 
-/// The same on a given device, which the leaves are of.
-pub(crate) fn run_on<F>(host: &Host, inputs: &[Var<Host>], op: F) -> (Vec<f32>, Vec<Vec<f32>>)
+/// Runs `op` on a given device, which the leaves are of. The weights of the outputs are seeded.
+pub(crate) fn run_on<B, F>(device: &B, inputs: &[Var<B>], op: F) -> Results
 where
-    F: Fn(&mut Graph<Host>, &[Var<Host>]) -> Var<Host>,
+    B: Backend,
+    F: Fn(&mut Graph<B>, &[Var<B>]) -> Var<B>,
 {
-    let mut graph = Graph::training(host, Default::default());
+    let mut graph = Graph::training(device, Default::default());
     let y = op(&mut graph, inputs);
-    let output = y.slice().to_vec();
-    let loss = weighted_sum(&mut graph, &y);
-    let mut gradients = graph.backward(&loss, 1.0);
+    let output = device.download(y.slice());
+    let weights = device.upload(output_weights(output.len()));
+    let mut gradients = graph.backward_from(&y, weights);
     let gradients = inputs
         .iter()
         .map(|input| match input.slot() {
-            Some(slot) => Host::take_gradient(&mut gradients, &slot),
+            Some(slot) => device.download(B::take_gradient(&mut gradients, &slot).as_ref()),
             None => Vec::new(),
         })
         .collect();
@@ -94,30 +120,24 @@ pub(crate) fn output_weights(len: usize) -> Vec<f32> {
     values(len, 77)
 }
 
-/// `sum(y * weights)` as a `(1, 1)` variable: a linear op with one output is all it takes.
-fn weighted_sum<B: Backend<Slice = [f32], Buffer = Vec<f32>>>(
-    graph: &mut Graph<B>,
-    y: &Var<B>,
-) -> Var<B> {
-    let len = y.slice().len();
-    let weights = output_weights(len);
-    let total = y.slice().iter().zip(&weights).map(|(y, w)| y * w).sum();
-    let backward = y.slot().map(|slot| {
-        move |gradients: &mut B::Gradients, seed: Vec<f32>| {
-            B::add_gradient(gradients, &slot, |dy| {
-                dy.iter_mut()
-                    .zip(&weights)
-                    .for_each(|(dy, w)| *dy += seed[0] * w);
-            });
+/// Compares every leaf's gradient with central differences of `sum(output * weights)` on the CPU, and
+/// the second device with the CPU: `check_finite_differences!(name, inputs, tolerance, op)`.
+macro_rules! check_finite_differences {
+    ($name:expr, $inputs:expr, $tolerance:expr, $op:expr $(,)?) => {
+        match $inputs {
+            inputs => {
+                $crate::ops::testing::assert_finite_differences($name, inputs, $tolerance, $op);
+                $crate::ops::testing::run!(inputs, $op);
+            }
         }
-    });
-    graph.output(vec![total], (1, 1), backward)
+    };
 }
+pub(crate) use check_finite_differences;
 
-/// Compares every leaf's gradient with central differences of `sum(output * weights)`.
+/// The comparison with central differences.
 ///
 /// The error is relative to the gradient's norm: `|fd - g| <= tolerance * |fd| + 1e-4`.
-pub(crate) fn check_finite_differences<F>(name: &str, inputs: &[Var<Host>], tolerance: f64, op: F)
+pub(crate) fn assert_finite_differences<F>(name: &str, inputs: &[Var<Host>], tolerance: f64, op: F)
 where
     F: Fn(&mut Graph<Host>, &[Var<Host>]) -> Var<Host>,
 {
@@ -131,7 +151,7 @@ where
             .map(|(&y, &w)| f64::from(y) * f64::from(w))
             .sum()
     };
-    let (_, gradients) = run(inputs, &op);
+    let (_, gradients) = run_on_host(inputs, &op);
     let step = 1e-2f32;
     for (index, gradient) in gradients.iter().enumerate() {
         if !inputs[index].requires_grad() {

@@ -3,14 +3,18 @@
 pub mod adafactor;
 pub mod adamw;
 mod clip;
+mod cuda;
 mod schedule;
 mod squares;
+#[cfg(test)]
+mod tests;
 
 pub use adafactor::AdafactorOptions;
 pub use adamw::AdamWOptions;
 pub use clip::clip_factor;
+pub use cuda::GpuState;
 pub use schedule::{Decay, Schedule};
-pub use squares::Squares;
+pub use squares::{GpuSquares, Squares};
 
 use rayon::prelude::*;
 
@@ -25,9 +29,8 @@ pub enum Optimizer {
     AdamW(AdamWOptions),
 }
 
-/// What an optimizer remembers of one parameter: named vectors, all `f32`.
-///
-/// Host memory on every device: it is what a checkpoint stores.
+/// What an optimizer remembers of one parameter, in host memory: vectors of `f32`, none before the
+/// first step. It is what a checkpoint stores, whatever the device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ParameterState {
     /// Adafactor: the row and column means of squared gradients, or all of them if unfactored.
@@ -47,13 +50,13 @@ pub struct Step {
 }
 
 /// What one parameter's update is computed from.
-pub struct Update<'a, D: Device> {
+pub struct Update<'a, D: Kernels> {
     /// The parameter's values.
     pub values: &'a D::Slice,
     /// Its gradient, whose memory becomes that of the new values.
     pub gradient: D::Buffer,
     /// What [`Kernels::squares`] said of the gradient.
-    pub squares: &'a Squares,
+    pub squares: &'a D::Squares,
     /// Rows and columns of values and gradient.
     pub shape: Shape,
 }
@@ -61,8 +64,18 @@ pub struct Update<'a, D: Device> {
 /// The update kernels. They get all parameters at once, because most are small: a device is busy
 /// with several of them. Results do not depend on the number of threads.
 pub trait Kernels: Device {
-    /// For each gradient the sums of its squares that `optimizer` needs.
-    fn squares(&self, optimizer: &Optimizer, gradients: &[(&Self::Slice, Shape)]) -> Vec<Squares>;
+    /// The sums of a gradient's squares, where the device wants them.
+    type Squares;
+    /// What an optimizer remembers of one parameter, where the device wants it; nothing at first.
+    type State: Default;
+
+    /// For each gradient the sums of its squares that `optimizer` needs, and the sum over all
+    /// gradients, which is no finite number if any value of them is none.
+    fn squares(
+        &self,
+        optimizer: &Optimizer,
+        gradients: &[(&Self::Slice, Shape)],
+    ) -> (Vec<Self::Squares>, f64);
 
     /// The parameters' new values.
     fn update(
@@ -70,19 +83,30 @@ pub trait Kernels: Device {
         optimizer: &Optimizer,
         step: Step,
         updates: Vec<Update<'_, Self>>,
-        states: &mut [ParameterState],
+        states: &mut [Self::State],
     ) -> Vec<Self::Buffer>;
+
+    /// A copy of a state in host memory.
+    fn download_state(&self, state: &Self::State) -> ParameterState;
+
+    /// The state that [`Kernels::download_state`] copied.
+    fn upload_state(&self, state: ParameterState) -> Self::State;
 }
 
 impl Kernels for Host {
-    fn squares(&self, optimizer: &Optimizer, gradients: &[(&[f32], Shape)]) -> Vec<Squares> {
+    type Squares = Squares;
+    type State = ParameterState;
+
+    fn squares(&self, optimizer: &Optimizer, gradients: &[(&[f32], Shape)]) -> (Vec<Squares>, f64) {
         let squares = |&(gradient, shape): &(&[f32], Shape)| match optimizer {
             Optimizer::Adafactor(options) if options.factors(shape) => {
                 Squares::of_matrix(gradient, shape)
             }
             _ => Squares::of_values(gradient),
         };
-        gradients.par_iter().map(squares).collect()
+        let squares: Vec<Squares> = gradients.par_iter().map(squares).collect();
+        let total = squares.iter().map(|squares| squares.total).sum();
+        (squares, total)
     }
 
     fn update(
@@ -101,5 +125,13 @@ impl Kernels for Host {
                 Optimizer::AdamW(options) => adamw::update(options, step, update, state),
             })
             .collect()
+    }
+
+    fn download_state(&self, state: &ParameterState) -> ParameterState {
+        state.clone()
+    }
+
+    fn upload_state(&self, state: ParameterState) -> ParameterState {
+        state
     }
 }

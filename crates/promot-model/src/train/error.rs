@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::backend::DeviceError;
 use crate::checkpoint::CheckpointError;
 use crate::lora::LoraError;
 
@@ -28,6 +29,9 @@ pub enum TrainError {
     /// LoRA's changes are of another model.
     #[error(transparent)]
     Lora(#[from] LoraError),
+    /// The device failed; what it computed since cannot be used, and is not saved.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Checkpoints in the directory belong to another run.
     #[error("the checkpoint holds {found}, expected {expected}")]
     OtherRun {
@@ -48,6 +52,7 @@ impl TrainError {
             }
             Self::Checkpoint(error) => error.hint(),
             Self::Lora(_) => Some("an adapter only fits models of the kind it was tuned on"),
+            Self::Device(_) => Some("run the same command again to go on from the last checkpoint"),
             Self::OtherRun { .. } => Some("remove the stage's work directory and run again"),
         }
     }

@@ -26,6 +26,11 @@ use crate::prompt::SoftPrompt;
 use progress::{Files, Progress};
 use tunables::Tunables;
 
+/// A device that models are trained on.
+pub trait TrainingBackend: Backend + optim::Kernels {}
+
+impl<D: Backend + optim::Kernels> TrainingBackend for D {}
+
 /// How to train.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainOptions {
@@ -120,8 +125,9 @@ pub struct TrainSummary {
 ///
 /// # Errors
 /// [`TrainError::Stopped`] if asked to stop (a checkpoint is saved first), [`TrainError::NonFinite`]
-/// if the loss is no number any more, and whatever the file system says.
-pub fn train<B: Backend + optim::Kernels>(
+/// if the loss is no number any more, [`TrainError::Device`] if the device fails (nothing that it computed
+/// since its last check is saved), and whatever the file system says.
+pub fn train<B: TrainingBackend>(
     model: Model<B>,
     adapters: &Adapters,
     options: &TrainOptions,
@@ -152,15 +158,18 @@ pub fn train<B: Backend + optim::Kernels>(
     loop {
         if progress.is_due(options) {
             let value = match &mut measure {
-                Some(measure) => match measure(&tunables.answering_model()?, tunables.prompts()) {
-                    Some(value) => Some(value),
-                    None => {
+                Some(measure) => {
+                    let value = measure(&tunables.answering_model()?, tunables.prompts());
+                    // A measure of a device that has failed counts for nothing, whatever it says.
+                    tunables.model.device().check()?;
+                    if value.is_none() {
                         files.save(&progress, &tunables)?;
                         return Err(TrainError::Stopped {
                             step: progress.step,
                         });
                     }
-                },
+                    value
+                }
                 None => None,
             };
             let best = progress.record(value);
@@ -187,7 +196,10 @@ pub fn train<B: Backend + optim::Kernels>(
             });
         }
         let batch = batches.batch(progress.step);
-        let done = tunables.step(&batch, options, progress.step + 1)?;
+        let done = tunables.step(&batch, options, progress.step + 1);
+        // What a device that has failed computes is undefined: its error comes before that of the loss.
+        tunables.model.device().check()?;
+        let done = done?;
         progress.step += 1;
         progress.add_loss(done.loss);
         events.emit(Event::Step {
@@ -202,6 +214,7 @@ pub fn train<B: Backend + optim::Kernels>(
     let best_step = progress.best_step().unwrap_or(progress.step);
     tunables.restore(files.best(best_step)?)?;
     let (model, adapters) = tunables.into_parts();
+    model.device().check()?;
     Ok(Trained {
         model,
         adapters,

@@ -12,11 +12,13 @@ use promot_core::{PARTIAL_SUFFIX, write_atomically};
 use serde::{Deserialize, Serialize};
 
 use super::TrainOptions;
+use super::error::TrainError;
 use super::tunables::Tunables;
 use crate::backend::Backend;
 use crate::checkpoint::{
     CheckpointError, NamedTensors, parse_tensors, read_note, serialize_f32_with_note,
 };
+use crate::optim;
 
 /// A saved checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,24 +119,28 @@ impl Files {
     }
 
     /// Saves all that is needed to go on from here.
-    pub(super) fn save<B: Backend>(
+    pub(super) fn save<B: Backend + optim::Kernels>(
         &self,
         progress: &Progress,
         tunables: &Tunables<B>,
-    ) -> Result<(), CheckpointError> {
+    ) -> Result<(), TrainError> {
         let note = serde_json::to_string(progress).expect("plain data serialises");
-        self.write("step-", progress.step, &tunables.to_tensors(true), &note)?;
+        let tensors = checked_tensors(tunables, true)?;
+        self.write("step-", progress.step, &tensors, &note)?;
         self.remove_others("step-", Some(progress.step))?;
-        self.remove_others("best-", progress.best_step())
+        self.remove_others("best-", progress.best_step())?;
+        Ok(())
     }
 
     /// Saves the tuned tensors of the best checkpoint.
-    pub(super) fn save_best<B: Backend>(
+    pub(super) fn save_best<B: Backend + optim::Kernels>(
         &self,
         progress: &Progress,
         tunables: &Tunables<B>,
-    ) -> Result<(), CheckpointError> {
-        self.write("best-", progress.step, &tunables.to_tensors(false), "")
+    ) -> Result<(), TrainError> {
+        let tensors = checked_tensors(tunables, false)?;
+        self.write("best-", progress.step, &tensors, "")?;
+        Ok(())
     }
 
     /// The tuned tensors of the best checkpoint.
@@ -196,6 +202,16 @@ impl Files {
         }
         Ok(files)
     }
+}
+
+/// The tensors, if the device has not failed: what it gives after that is not saved.
+fn checked_tensors<B: Backend + optim::Kernels>(
+    tunables: &Tunables<B>,
+    states: bool,
+) -> Result<NamedTensors, TrainError> {
+    let tensors = tunables.to_tensors(states);
+    tunables.model.device().check()?;
+    Ok(tensors)
 }
 
 fn io(path: &Path, source: std::io::Error) -> CheckpointError {

@@ -99,8 +99,8 @@ impl<B: Backend + optim::Kernels> Tunables<B> {
             .iter()
             .map(|(gradient, shape)| (gradient.as_ref(), *shape))
             .collect();
-        let squares = device.squares(&options.optimizer, &slices);
-        let norm = squares.iter().map(|s| s.total).sum::<f64>().sqrt();
+        let (squares, total) = device.squares(&options.optimizer, &slices);
+        let norm = total.sqrt();
         if !norm.is_finite() {
             return None;
         }

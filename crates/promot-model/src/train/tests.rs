@@ -1,4 +1,5 @@
-//! Training of a tiny model: learning, freezing, selection, resuming, threads, divergence.
+//! Training of a tiny model: learning, freezing, selection, resuming, threads, divergence, and the
+//! second device.
 
 use std::cell::Cell;
 
@@ -6,8 +7,10 @@ use promot_core::{Ragged, TokenBatch};
 
 use super::*;
 use crate::arch::{T5, T5Config};
-use crate::backend::{Device as _, Host};
-use crate::optim::AdafactorOptions;
+use crate::backend::gpu::emulated::{Broken, SCHEDULES, emulated};
+use crate::backend::{Device as _, Gpu, Host};
+use crate::gemm::Precision;
+use crate::optim::{AdafactorOptions, AdamWOptions};
 use crate::prompt::PromptInit;
 
 /// Rows whose target is their second token.
@@ -41,15 +44,14 @@ impl BatchSource for WithPrompt {
 }
 
 fn model() -> Model<Host> {
+    model_on(&Host::new())
+}
+
+fn model_on<B: Backend>(device: &B) -> Model<B> {
     let json = br#"{"vocab_size": 10, "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1,
         "num_heads": 2, "feed_forward_proj": "gated-gelu"}"#;
-    T5::new(
-        &Host::new(),
-        T5Config::from_json(json).unwrap(),
-        false,
-        Seed::new(3),
-    )
-    .into()
+    let config = T5Config::from_json(json).unwrap();
+    T5::new(device, config, false, Seed::new(3)).into()
 }
 
 fn options(tune: Tune, steps: u64) -> TrainOptions {
@@ -82,16 +84,18 @@ fn run(
         prompts: prompts.to_vec(),
         lora: (options.tune == Tune::Lora).then(lora),
     };
-    run_from(directory, options, &adapters, stop_after, measure)
+    let device = &Host::new();
+    run_from(device, directory, options, &adapters, stop_after, measure)
 }
 
-fn run_from(
+fn run_from<B: Backend + optim::Kernels>(
+    device: &B,
     directory: &Path,
     options: &TrainOptions,
     adapters: &Adapters,
     stop_after: Option<u64>,
-    measure: Option<&mut Measure<'_, Host>>,
-) -> Result<Trained<Host>, TrainError> {
+    measure: Option<&mut Measure<'_, B>>,
+) -> Result<Trained<B>, TrainError> {
     let stop = StopFlag::new();
     let events = |event: Event| {
         if let Event::Step { step, .. } = event
@@ -106,23 +110,23 @@ fn run_from(
         &WithPrompt
     };
     // The lifetime of the measure is shortened to that of this call.
-    let mut wrapped = measure.map(|measure| move |m: &Model<Host>, p: &[Var<Host>]| measure(m, p));
+    let mut wrapped = measure.map(|measure| move |m: &Model<B>, p: &[Var<B>]| measure(m, p));
     let surroundings = Surroundings {
         stage: "test",
         batches,
         directory,
         events: &events,
         stop: &stop,
-        measure: wrapped.as_mut().map(|m| m as &mut Measure<'_, Host>),
+        measure: wrapped.as_mut().map(|m| m as &mut Measure<'_, B>),
     };
-    train(model(), adapters, options, surroundings)
+    train(model_on(device), adapters, options, surroundings)
 }
 
-fn values(model: &Model<Host>) -> Vec<Vec<f32>> {
+fn values<B: Backend>(model: &Model<B>) -> Vec<Vec<f32>> {
     model
         .parameters()
         .iter()
-        .map(|p| Host::slice(&p.tensor).to_vec())
+        .map(|p| model.device().download(B::slice(&p.tensor)))
         .collect()
 }
 
@@ -379,10 +383,99 @@ fn low_rank_changes_have_dropout_where_they_are_tuned_and_none_where_they_are_fr
             lora: Some(Lora { dropout, ..lora() }),
             ..Adapters::default()
         };
-        run_from(directory.path(), &options(tune, 4), &adapters, None, None).unwrap()
+        let (device, options) = (&Host::new(), options(tune, 4));
+        run_from(device, directory.path(), &options, &adapters, None, None).unwrap()
     };
     let pairs = |dropout| tuned(Tune::Lora, dropout).adapters.lora.unwrap().pairs;
     assert_ne!(pairs(0.2), pairs(0.0));
     let weights = |dropout| values(&tuned(Tune::Model, dropout).model);
     assert_eq!(weights(0.2), weights(0.0));
+}
+
+/// The model's values, then the prompt's.
+fn all_values<B: Backend>(trained: &Trained<B>) -> Vec<f32> {
+    let prompts = trained.adapters.prompts.iter();
+    let prompts = prompts.flat_map(|prompt| prompt.values().to_vec());
+    let model = values(&trained.model).into_iter().flatten();
+    model.chain(prompts).collect()
+}
+
+#[test]
+fn the_second_device_trains_as_the_cpu_and_goes_on_with_the_same_bits() {
+    let adapters = Adapters::prompts(vec![prompt()]);
+    let factored = AdafactorOptions {
+        min_dim_size_to_factor: 4,
+        ..AdafactorOptions::default()
+    };
+    let unfactored = AdafactorOptions {
+        factored: false,
+        ..factored
+    };
+    for (tune, optimizer) in [
+        (Tune::Both, Optimizer::Adafactor(factored)),
+        (Tune::Prompts, Optimizer::Adafactor(unfactored)),
+        (Tune::Model, Optimizer::AdamW(AdamWOptions::default())),
+    ] {
+        let options = TrainOptions {
+            optimizer,
+            ..options(tune, 6)
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let host = Host::new();
+        let expected = run_from(&host, &path("cpu"), &options, &adapters, None, None).unwrap();
+        let gpu = emulated(Precision::F32, SCHEDULES[2]);
+        let whole = run_from(&gpu, &path("whole"), &options, &adapters, None, None).unwrap();
+        for (ours, theirs) in whole.history.iter().zip(&expected.history) {
+            assert!((ours.loss - theirs.loss).abs() < 1e-3, "{tune:?}: {ours:?}");
+        }
+        let (ours, theirs) = (all_values(&whole), all_values(&expected));
+        assert_eq!(ours.len(), theirs.len());
+        // The first steps follow the signs of gradients: where one is nearly 0 roundings decide it.
+        let pairs = ours.iter().zip(&theirs);
+        let differing = pairs.filter(|(a, b)| (*a - *b).abs() > 1e-3).count();
+        assert!(differing < 5, "{tune:?}: {differing} values differ");
+
+        // Stopped, and gone on with on a device that runs threads in another order.
+        let interrupted = path("interrupted");
+        let stopped = run_from(&gpu, &interrupted, &options, &adapters, Some(3), None);
+        assert!(matches!(stopped, Err(TrainError::Stopped { step: 3 })));
+        let gpu = emulated(Precision::F32, SCHEDULES[1]);
+        let resumed = run_from(&gpu, &interrupted, &options, &adapters, None, None).unwrap();
+        assert!(all_values(&resumed) == ours, "{tune:?}");
+        assert_eq!(resumed.history, whole.history);
+        gpu.check().unwrap();
+    }
+}
+
+/// Four steps with a checkpoint after each; the values at the end.
+fn values_trained_on(gpu: &Gpu, directory: &Path) -> Result<Vec<f32>, TrainError> {
+    let options = TrainOptions {
+        checkpoint_every: 1,
+        ..options(Tune::Model, 4)
+    };
+    let trained = run_from(gpu, directory, &options, &Adapters::default(), None, None)?;
+    Ok(all_values(&trained))
+}
+
+#[test]
+fn what_a_device_computed_after_it_failed_is_not_saved() {
+    let whole = emulated(Precision::F32, SCHEDULES[0]);
+    let directory = tempfile::tempdir().unwrap();
+    let whole = values_trained_on(&whole, directory.path()).unwrap();
+    let mut failures = 0;
+    for allocations in (6..).map(|power| 1 << power) {
+        let directory = tempfile::tempdir().unwrap();
+        let broken = Gpu::new(Box::new(Broken::after(allocations)), Precision::F32);
+        match values_trained_on(&broken, directory.path()) {
+            Err(TrainError::Device(_)) => failures += 1,
+            Err(other) => panic!("after {allocations} allocations: {other}"),
+            Ok(_) => break,
+        }
+        // Gone on with on a device that works, it is as if nothing had happened.
+        let mended = emulated(Precision::F32, SCHEDULES[0]);
+        let values = values_trained_on(&mended, directory.path()).unwrap();
+        assert!(values == whole, "after {allocations} allocations");
+    }
+    assert!(failures > 2, "{failures}");
 }

@@ -9,7 +9,7 @@ use crate::backend::Backend;
 use crate::checkpoint::NamedTensors;
 use crate::graph::Var;
 use crate::lora::{AttachedLora, Lora};
-use crate::optim::ParameterState;
+use crate::optim::{self, ParameterState};
 use crate::prompt::SoftPrompt;
 
 /// What is tuned.
@@ -47,7 +47,7 @@ pub enum Tuned {
 }
 
 /// The model and prompts in training.
-pub(super) struct Tunables<B: Backend> {
+pub(super) struct Tunables<B: Backend + optim::Kernels> {
     pub(super) model: Model<B>,
     /// Leaves if tuned, else constants.
     pub(super) prompts: Vec<Var<B>>,
@@ -55,14 +55,14 @@ pub(super) struct Tunables<B: Backend> {
     /// What `lora` was attached from.
     lora_start: Option<Lora>,
     pub(super) tuned: Vec<Tuned>,
-    pub(super) states: Vec<ParameterState>,
+    pub(super) states: Vec<B::State>,
 }
 
 const TUNED: &str = "what is tuned is there";
 const VALUE: &str = "value/";
 const STATE: &str = "state/";
 
-impl<B: Backend> Tunables<B> {
+impl<B: Backend + optim::Kernels> Tunables<B> {
     pub(super) fn new(
         model: Model<B>,
         adapters: &Adapters,
@@ -93,7 +93,7 @@ impl<B: Backend> Tunables<B> {
         if let (Tune::Lora, Some(lora)) = (tune, &lora) {
             tuned.extend((0..lora.num_tensors()).map(Tuned::Lora));
         }
-        let states = vec![ParameterState::default(); tuned.len()];
+        let states = tuned.iter().map(|_| B::State::default()).collect();
         Ok(Self {
             model,
             prompts,
@@ -168,17 +168,19 @@ impl<B: Backend> Tunables<B> {
 
     /// The tuned values by name, and with `states` what the optimizer remembers of them.
     pub(super) fn to_tensors(&self, states: bool) -> NamedTensors {
+        let device = self.model.device();
         let mut tensors = BTreeMap::new();
         for (&tuned, state) in self.tuned.iter().zip(&self.states) {
             let name = self.name(tuned);
             let tensor = self.tensor(tuned);
             let (rows, columns) = B::shape(tensor);
-            let values = self.model.device().download(B::slice(tensor));
+            let values = device.download(B::slice(tensor));
             tensors.insert(format!("{VALUE}{name}"), (values, vec![rows, columns]));
             if states {
-                for (i, vector) in state.vectors.iter().enumerate() {
+                let vectors = device.download_state(state).vectors;
+                for (i, vector) in vectors.into_iter().enumerate() {
                     let dims = vec![vector.len()];
-                    tensors.insert(format!("{STATE}{i}/{name}"), (vector.clone(), dims));
+                    tensors.insert(format!("{STATE}{i}/{name}"), (vector, dims));
                 }
             }
         }
@@ -207,10 +209,11 @@ impl<B: Backend> Tunables<B> {
             }
             let device = self.model.device().clone();
             self.set(tuned, device.tensor(device.upload(values), shape));
-            self.states[i].vectors = (0..)
+            let vectors = (0..)
                 .map_while(|v| tensors.remove(&format!("{STATE}{v}/{name}")))
                 .map(|(vector, _)| vector)
                 .collect();
+            self.states[i] = device.upload_state(ParameterState { vectors });
         }
         match tensors.into_keys().next() {
             Some(name) => Err(TrainError::OtherRun {

@@ -1,9 +1,11 @@
 //! Arguments, and the help that teaches them.
 
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use promot_model::checkpoint::ShardSize;
+use promot_pipeline::plan::DeviceRequest;
 
 /// Fine-tune language models without making them forget how to do everything else.
 ///
@@ -52,6 +54,26 @@ pub(crate) enum Command {
     Generate(GenerateArgs),
     /// List the tasks: fields of their rows, metric, split
     Tasks,
+    /// List the devices that models can compute on, or say why a GPU cannot be used
+    ///
+    /// A pipeline computes on the CPU unless it says otherwise: `device: cuda` in the file, or
+    /// --device for one run. The program needs NVIDIA's driver for CUDA 12.1 or later (530 or later), the
+    /// library cuBLASLt of CUDA 12 or 13, and a GPU of compute capability 8.0 or later; no CUDA toolkit.
+    /// Results of a GPU and of the CPU differ in their last digits, so artifacts are kept for each:
+    ///
+    ///   promot-pipeline devices
+    ///   promot-pipeline run pipelines/rte.yaml --device cuda
+    #[command(verbatim_doc_comment)]
+    Devices,
+    /// Check that a device computes what the CPU computes, and measure it
+    ///
+    /// Checks instructions of the GPU, every op forward and backward, training steps and answers of small
+    /// models, in f32 and in bf16; then measures products and attention. For the first minutes on new
+    /// hardware, and after a change of driver. Exit code 1 if anything is off:
+    ///
+    ///   promot-pipeline selftest --device cuda
+    #[command(verbatim_doc_comment)]
+    Selftest(SelftestArgs),
     /// Print prompts of a task with their targets, as a model sees them
     Samples(SamplesArgs),
 }
@@ -64,6 +86,19 @@ pub(crate) struct PipelineArgs {
     /// `stages.prompt.prompt_tune.steps=100`; the value is YAML
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) sets: Vec<String>,
+    /// Where models compute, instead of what the file says: `cpu`, `cuda` (the first GPU), `cuda:1` (by
+    /// its number, see `promot-pipeline devices`) or `auto` (a GPU if there is one that can be used,
+    /// else the CPU). Short for `--set device=DEVICE`
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+}
+
+impl PipelineArgs {
+    /// All that replaces values of the file; what comes later counts.
+    pub(crate) fn all_sets(&self) -> Vec<String> {
+        let device = self.device.iter().map(|device| format!("device={device}"));
+        self.sets.iter().cloned().chain(device).collect()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -177,6 +212,9 @@ pub(crate) struct GenerateArgs {
     /// lora_tune stage)
     #[arg(long, value_name = "DIR")]
     pub(crate) prompt: Option<PathBuf>,
+    /// Where the model computes: cpu, cuda, cuda:N or auto (see `promot-pipeline devices`)
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = DeviceRequest::from_str)]
+    pub(crate) device: DeviceRequest,
     /// Beam width; 1 is greedy
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) beams: u16,
@@ -191,6 +229,13 @@ pub(crate) struct GenerateArgs {
     pub(crate) max_new_tokens: u32,
     /// The texts to answer; lines of standard input if there are none
     pub(crate) texts: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SelftestArgs {
+    /// What to check: cpu, cuda, cuda:N or auto (see `promot-pipeline devices`)
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    pub(crate) device: DeviceRequest,
 }
 
 #[derive(Debug, Args)]

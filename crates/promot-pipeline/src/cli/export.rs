@@ -4,8 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use promot_model::backend::Host;
 use promot_model::checkpoint::SavePrecision;
-use promot_model::gemm::Precision;
 use promot_pipeline::diagnostic::nearest;
 use promot_pipeline::export::{export_adapter, export_evaluation, export_model};
 use promot_pipeline::plan::{BaseModel, Plan, Stage, StageKind};
@@ -24,7 +24,7 @@ pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
         refuse_base_name(args)?;
         let base = base_model(&plan)?;
         check_target(&args.to, args.force, &store)?;
-        return write_model(&load_base(base, Precision::default())?, args);
+        return write_model(&load_base(base, &Host::new())?, args);
     }
     let stage = exportable(&plan, &args.stage)?;
     let is_adapter = matches!(
@@ -57,11 +57,11 @@ pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
         eprintln!("{}: {}", args.stage, args.to.display());
         return Ok(());
     }
-    let model = LoadedModel::from_directory(&artifact, Precision::default())?;
+    let model = LoadedModel::from_directory(&artifact, &Host::new())?;
     write_model(&model, args)
 }
 
-fn write_model(model: &LoadedModel, args: &ExportArgs) -> Result<(), Failure> {
+fn write_model(model: &LoadedModel<Host>, args: &ExportArgs) -> Result<(), Failure> {
     let precision = match args.precision {
         ExportPrecision::F32 => SavePrecision::F32,
         ExportPrecision::Bf16 => SavePrecision::Bf16,

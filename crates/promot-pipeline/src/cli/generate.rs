@@ -5,24 +5,26 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use promot_core::{Ragged, StopFlag};
-use promot_model::backend::{Host, set_threads};
+use promot_model::backend::{Backend, Host, set_threads};
 use promot_model::checkpoint::{Adapter, load_adapter};
 use promot_model::gemm::Precision;
 use promot_model::generate::{GenerateOptions, LengthPenalty};
 use promot_model::graph::Var;
 use promot_model::prompt::SoftPrompt;
 use promot_pipeline::hub::{Hub, Repository, Watch};
+use promot_pipeline::plan::ComputeDevice;
 use promot_pipeline::run::{LoadedModel, RunError};
 
 use super::args::{GenerateArgs, PenaltyKind};
+use super::devices::open_gpu;
 use super::failure::Failure;
 use super::output::print;
 use super::progress::Progress;
 
 /// The model called `name`, which is downloaded if it is one of the hub and not here.
-fn load(name: &str) -> Result<LoadedModel, RunError> {
+fn load<B: Backend>(name: &str, device: &B) -> Result<LoadedModel<B>, RunError> {
     let Some(name) = name.strip_prefix("hf:") else {
-        return LoadedModel::named(name, Precision::default());
+        return LoadedModel::named(name, device);
     };
     let hub = Hub::from_environment()?;
     let snapshot = hub.resolve(&Repository::model(name)?)?;
@@ -34,15 +36,15 @@ fn load(name: &str) -> Result<LoadedModel, RunError> {
     };
     let directory = hub.fetch_model(&snapshot, &watch);
     progress.finish();
-    LoadedModel::from_directory(&directory?, Precision::default())
+    LoadedModel::from_directory(&directory?, device)
 }
 
 /// A soft prompt on the model's device.
-fn placed(
+fn placed<B: Backend>(
     prompt: &SoftPrompt,
     directory: &Path,
-    loaded: &LoadedModel,
-) -> Result<Var<Host>, Failure> {
+    loaded: &LoadedModel<B>,
+) -> Result<Var<B>, Failure> {
     let d_model = loaded.model.config().d_model();
     if prompt.d_model() != d_model {
         return Err(Failure::BadInput(format!(
@@ -58,7 +60,18 @@ fn placed(
 /// Answers the texts given as arguments, or every line of standard input.
 pub(crate) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
     set_threads(0).context("threads").map_err(Failure::Failed)?;
-    let mut loaded = load(&args.model)?;
+    let found = args.device.find();
+    if let Some(note) = &found.note {
+        eprintln!("{note}");
+    }
+    match found.device {
+        ComputeDevice::Cpu => generate_on(&Host::new(), args),
+        ComputeDevice::Cuda(index) => generate_on(&open_gpu(index, Precision::default())?, args),
+    }
+}
+
+fn generate_on<B: Backend>(device: &B, args: &GenerateArgs) -> Result<(), Failure> {
+    let mut loaded = load(&args.model, device)?;
     let mut prompts = Vec::new();
     if let Some(directory) = &args.prompt {
         match load_adapter(directory).map_err(RunError::from)? {
@@ -95,6 +108,7 @@ pub(crate) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
         let outputs = loaded
             .model
             .generate(&inputs, &prompts, &prompt_of, &options);
+        device.check().map_err(RunError::from)?;
         // A line for each text, whatever the model says.
         let line = loaded.tokenizer.decode(&outputs[0]).replace('\n', " ");
         print(&(line + "\n"))

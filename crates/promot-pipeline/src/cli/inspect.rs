@@ -24,6 +24,9 @@ pub(crate) fn validate(args: &PipelineArgs) -> Result<(), Failure> {
 /// Says for each stage whether it would run, and why.
 pub(crate) fn plan(args: &StoredArgs) -> Result<(), Failure> {
     let plan = load(&args.pipeline)?;
+    if let Some(note) = &plan.device.note {
+        eprintln!("{note}");
+    }
     let store = Store::new(&args.store);
     let width = plan.stages().map(|stage| stage.name.len()).max();
     let mut text = String::new();

@@ -24,10 +24,11 @@ pub(crate) fn load(args: &PipelineArgs) -> Result<Plan, Failure> {
         Failure::BadInput(format!("error: {name}:{line}: not UTF-8 text"))
     })?;
     let directory = args.file.parent().unwrap_or(Path::new(""));
-    let plan = spec::parse(&text, &args.sets).and_then(|root| compile(&root, directory));
+    let sets = args.all_sets();
+    let plan = spec::parse(&text, &sets).and_then(|root| compile(&root, directory));
     plan.map_err(|diagnostics: Diagnostics| {
         let rendered = Rendered {
-            sources: &Sources::new(&name, &text, &args.sets),
+            sources: &Sources::new(&name, &text, &sets),
             diagnostics: &diagnostics.into_sorted(),
         };
         Failure::BadInput(rendered.to_string())

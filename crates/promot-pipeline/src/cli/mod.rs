@@ -3,6 +3,7 @@
 
 mod args;
 mod catalogue;
+mod devices;
 mod export;
 mod failure;
 mod generate;
@@ -11,6 +12,7 @@ mod load;
 mod output;
 mod progress;
 mod run;
+mod selftest;
 
 use std::process::ExitCode;
 
@@ -29,6 +31,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Export(args) => export::export(&args),
         Command::Generate(args) => generate::generate(&args),
         Command::Tasks => catalogue::tasks(),
+        Command::Devices => devices::devices(),
+        Command::Selftest(args) => selftest::selftest(&args),
         Command::Samples(args) => catalogue::samples(&args),
     };
     match outcome {

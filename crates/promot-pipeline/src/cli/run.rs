@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use promot_core::{StopFlag, write_atomically};
-use promot_model::backend::set_threads;
+use promot_model::backend::{Host, set_threads};
 use promot_model::gemm::Precision;
+use promot_model::train::TrainingBackend;
 use promot_pipeline::diagnostic::nearest;
 use promot_pipeline::hub::Watch;
-use promot_pipeline::plan::Plan;
+use promot_pipeline::plan::{ComputeDevice, Plan};
 use promot_pipeline::report::{Report, markdown, terminal};
 use promot_pipeline::run::{self, Context, Selection, Store, check_inputs, fetch_inputs};
 
 use super::args::{ReportArgs, ReportFormat, RunArgs};
+use super::devices::open_gpu;
 use super::failure::Failure;
 use super::load::load;
 use super::output::print;
@@ -32,10 +34,33 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     };
     let stop = StopFlag::new();
     stop_on_ctrl_c(&stop);
-    download(&plan, &stop)?;
-    check_inputs(&plan)?;
+    if let Some(note) = &plan.device.note {
+        eprintln!("{note}");
+    }
+    match plan.device.device {
+        ComputeDevice::Cpu => {
+            let device = Host::with_precision(plan.precision);
+            run_on(&device, args, &plan, &selection, &stop)
+        }
+        // Before anything is fetched, read or written.
+        ComputeDevice::Cuda(index) => {
+            let device = open_gpu(index, plan.precision)?;
+            run_on(&device, args, &plan, &selection, &stop)
+        }
+    }
+}
+
+fn run_on<B: TrainingBackend>(
+    device: &B,
+    args: &RunArgs,
+    plan: &Plan,
+    selection: &Selection,
+    stop: &StopFlag,
+) -> Result<(), Failure> {
+    download(plan, stop)?;
+    check_inputs(plan)?;
     let store = Store::new(&args.stored.store);
-    let reports = report_directory(&args.stored.store, &plan);
+    let reports = report_directory(&args.stored.store, plan);
     let log = reports.join("events.jsonl");
     let progress = fs::create_dir_all(&reports)
         .and_then(|()| Progress::new(&log))
@@ -43,16 +68,17 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         .map_err(Failure::Failed)?;
 
     let context = Context {
-        plan: &plan,
+        plan,
+        device,
         store: &store,
         events: &progress,
-        stop: &stop,
+        stop,
     };
-    let outcome = run::run(&context, &selection);
+    let outcome = run::run(&context, selection);
     progress.finish();
     outcome?;
     if !selection.only.is_empty() {
-        for stage in selection.stages(&plan) {
+        for stage in selection.stages(plan) {
             eprintln!(
                 "{}: {}",
                 stage.name,
@@ -62,7 +88,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         return Ok(());
     }
 
-    let report = collect(&plan, &store)?;
+    let report = collect(plan, &store)?;
     let json = serde_json::to_vec_pretty(&report).expect("plain data serialises");
     for (name, bytes) in [
         ("report.json", json),
@@ -124,11 +150,14 @@ fn collect(plan: &Plan, store: &Store) -> Result<Report, Failure> {
     })
 }
 
-/// Every seed has reports of its own, and so has every precision.
+/// Every seed has reports of its own, and so have every precision and kind of device.
 fn report_directory(store: &Path, plan: &Plan) -> PathBuf {
     let mut name = format!("{}-seed{}", plan.name, plan.seed.value());
     if plan.precision != Precision::default() {
         name = format!("{name}-{}", plan.precision.name());
+    }
+    if plan.device.device != ComputeDevice::default() {
+        name = format!("{name}-{}", plan.device.device.kind());
     }
     store.join("runs").join(name)
 }

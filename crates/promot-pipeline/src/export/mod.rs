@@ -9,6 +9,7 @@ use std::path::Path;
 pub use lm_eval::export_evaluation;
 
 use promot_core::write_atomically;
+use promot_model::backend::Host;
 use promot_model::checkpoint::{SavePrecision, ShardSize, copy_adapter, save_model_in_shards};
 
 use crate::run::{LoadedModel, RunError};
@@ -20,7 +21,7 @@ use crate::run::{LoadedModel, RunError};
 /// # Errors
 /// If the file system refuses.
 pub fn export_model(
-    loaded: &LoadedModel,
+    loaded: &LoadedModel<Host>,
     to: &Path,
     precision: SavePrecision,
     limit: ShardSize,

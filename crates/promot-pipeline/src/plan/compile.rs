@@ -7,6 +7,7 @@ use petgraph::algo::{tarjan_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 use promot_core::{Digest, Digester, Seed};
 
+use super::device::device;
 use super::hub_model::hub_model;
 use super::key;
 use super::params::{BaseModel, EvalParams, MixParams, StageKind};
@@ -21,7 +22,8 @@ use crate::builtin;
 use crate::diagnostic::{Diagnostics, Place};
 use crate::spec::{Fields, Node, Value};
 
-/// Checks a parsed file and makes a plan of it. Opens no device and reads no weights, apart from
+/// Checks a parsed file and makes a plan of it. Opens no device (`device: auto` asks the driver which
+/// there are) and reads no weights, apart from
 /// the digests of files it names; relative paths start from `directory`. Of a model of the Hugging
 /// Face Hub it fetches the list of files and the configuration ([`crate::hub`]).
 ///
@@ -44,6 +46,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
     let name = name.and_then(|node| check_name(node.as_text(), node, &mut diagnostics));
     let seed = Seed::new(fields.count("seed", 0..=u64::MAX, 0, &mut diagnostics));
     let precision = precision(&mut fields, &mut diagnostics);
+    let device = device(&mut fields, &mut diagnostics);
     let base = fields
         .take("model")
         .and_then(|node| base_model(node, directory, &mut diagnostics));
@@ -106,6 +109,13 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
     }
 
     let order = toposort(&graph, None).expect("cycles were ruled out");
+    let common = key::Common {
+        seed,
+        precision,
+        device: device.device,
+        base: base.as_ref(),
+        tasks: &tasks,
+    };
     let mut keys: BTreeMap<NodeIndex, Digest> = BTreeMap::new();
     let mut facts = BTreeMap::new();
     for &index in &order {
@@ -119,15 +129,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
             .map(|input| (parsed[input.index()].name.as_str(), keys[input]))
             .collect();
         let kind = stage.kind.as_ref().expect("no problems were found");
-        let of_stage = key::facts(
-            &stage.name,
-            kind,
-            &inputs,
-            seed,
-            precision,
-            base.as_ref(),
-            &tasks,
-        );
+        let of_stage = key::facts(&stage.name, kind, &inputs, &common);
         keys.insert(index, key::key(&of_stage));
         facts.insert(index, of_stage);
     }
@@ -144,6 +146,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
         name: name.expect("no problems were found"),
         seed,
         precision,
+        device,
         base,
         tasks,
         graph,

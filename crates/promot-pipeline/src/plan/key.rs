@@ -6,6 +6,7 @@ use promot_core::{Digest, Digester, Seed};
 use promot_model::gemm::Precision;
 use serde_json::Value;
 
+use super::device::ComputeDevice;
 use super::params::{BaseModel, StageKind};
 use super::tasks::TaskSet;
 
@@ -21,18 +22,34 @@ fn code_version(kind: &StageKind) -> u32 {
     }
 }
 
+/// What all stages of a pipeline share.
+pub(super) struct Common<'a> {
+    pub(super) seed: Seed,
+    pub(super) precision: Precision,
+    pub(super) device: ComputeDevice,
+    pub(super) base: Option<&'a BaseModel>,
+    pub(super) tasks: &'a TaskSet,
+}
+
+/// The fact that says on which kind of device models computed, unless it was the CPU.
+pub(super) const DEVICE: &str = "device";
+
 /// Everything that determines a stage's artifact, by path: parameters with defaults filled in, the
-/// keys of its inputs, the seed, the precision, the code's version, the definitions of tasks that
-/// the file defines.
+/// keys of its inputs, the seed, the precision, the kind of device, the code's version, the
+/// definitions of tasks that the file defines.
 pub(super) fn facts(
     name: &str,
     kind: &StageKind,
     inputs: &[(&str, Digest)],
-    seed: Seed,
-    precision: Precision,
-    base: Option<&BaseModel>,
-    tasks: &TaskSet,
+    common: &Common<'_>,
 ) -> BTreeMap<String, String> {
+    let &Common {
+        seed,
+        precision,
+        device,
+        base,
+        tasks,
+    } = common;
     let params = match kind {
         StageKind::Data(params) => serde_json::to_value(params),
         StageKind::Mix(params) => serde_json::to_value(params),
@@ -60,6 +77,10 @@ pub(super) fn facts(
     if kind.computes() {
         facts.insert("seed".to_owned(), seed.value().to_string());
         facts.insert("precision".to_owned(), precision.name().to_owned());
+        // Without a line for the CPU, so that keys are those from before there was a choice.
+        if device != ComputeDevice::default() {
+            facts.insert(DEVICE.to_owned(), device.kind().to_owned());
+        }
         if let Some(base) = base {
             facts.insert("model".to_owned(), base.digest().to_string());
         }

@@ -1,6 +1,7 @@
 //! From a parsed file to a plan that can be run: names resolved, types checked, keys computed.
 
 mod compile;
+mod device;
 mod draw;
 mod hub_model;
 mod key;
@@ -11,6 +12,7 @@ mod why;
 mod widths;
 
 pub use compile::compile;
+pub use device::{ComputeDevice, DeviceRequest, FoundDevice, UnknownDevice};
 pub use params::{
     BaseModel, CurriculumParams, DataFiles, DataParams, DataSource, DrawShots, EvalModel,
     EvalParams, EvalTask, FileSet, LoraTuneParams, MixParams, MixPart, ModelSize, ModelTuneParams,
@@ -35,6 +37,8 @@ pub struct Plan {
     pub seed: Seed,
     /// In which numbers matrix products are computed.
     pub precision: Precision,
+    /// Where models compute.
+    pub device: FoundDevice,
     /// The pretrained model, unless the pipeline makes its own.
     pub base: Option<BaseModel>,
     /// The tasks that stages may name.

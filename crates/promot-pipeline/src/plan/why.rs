@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Stage;
+use super::device::ComputeDevice;
+use super::key::DEVICE;
 
 /// Whether a stage has to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +37,20 @@ pub fn staleness(
             Some(before) => {
                 reasons.push(format!("{path}: {} -> {}", shorten(before), shorten(now)))
             }
+            None if path == DEVICE => {
+                reasons.push(format!("{path}: {} -> {now}", ComputeDevice::Cpu))
+            }
             None => reasons.push(format!("{path}: now {}", shorten(now))),
         }
     }
-    for path in last.keys().filter(|path| !stage.facts.contains_key(*path)) {
-        reasons.push(format!("{path}: no more"));
+    for (path, before) in last {
+        if stage.facts.contains_key(path) {
+            continue;
+        }
+        reasons.push(match path.as_str() {
+            DEVICE => format!("{path}: {before} -> {}", ComputeDevice::Cpu),
+            _ => format!("{path}: no more"),
+        });
     }
     if reasons.is_empty() {
         reasons.push("its artifact is not in the store".to_owned());

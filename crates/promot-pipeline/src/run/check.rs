@@ -3,6 +3,7 @@
 use promot_data::source::load;
 use promot_data::split::Split;
 use promot_data::task::Task;
+use promot_model::backend::Host;
 
 use super::error::RunError;
 use super::loaded::load_base;
@@ -19,7 +20,7 @@ pub fn check_inputs(plan: &Plan) -> Result<(), RunError> {
         BaseModel::Builtin { .. } | BaseModel::Directory { .. } => true,
     };
     if let Some(base) = plan.base.as_ref().filter(is_here) {
-        load_base(base, plan.precision)?;
+        load_base(base, &Host::with_precision(plan.precision))?;
     }
     for stage in plan.stages() {
         let in_stage = |error: RunError| error.in_stage(&stage.name);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use promot_data::metric::MetricError;
 use promot_data::source::DataError;
 use promot_data::tokenizer::TokenizerError;
+use promot_model::backend::DeviceError;
 use promot_model::checkpoint::CheckpointError;
 use promot_model::train::TrainError;
 use thiserror::Error;
@@ -41,6 +42,9 @@ pub enum RunError {
     /// Training failed.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// A score cannot be computed.
     #[error("score: {0}")]
     Metric(#[from] MetricError),
@@ -143,7 +147,7 @@ impl RunError {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some disk space and run the same command again".to_owned())
             }
-            Self::Io { .. } => None,
+            Self::Io { .. } | Self::Device(_) => None,
             Self::Locked { .. } => Some("wait for it, or use another --store".to_owned()),
             Self::Mismatch { hint, .. } => Some(hint.clone()),
             Self::InStage { source, .. } => source.hint(),

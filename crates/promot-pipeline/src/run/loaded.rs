@@ -5,31 +5,39 @@ use std::sync::Arc;
 
 use promot_data::tokenizer::{TextLayout, Tokenizer};
 use promot_model::arch::{Model, ModelConfig};
-use promot_model::backend::Host;
+use promot_model::backend::{Backend, Device};
 use promot_model::checkpoint::{load_model, load_model_from_bytes};
-use promot_model::gemm::Precision;
 
 use super::error::RunError;
 use crate::builtin;
 use crate::plan::BaseModel;
 
 /// A model and the tokenizer it was trained with.
-#[derive(Clone)]
-pub struct LoadedModel {
+pub struct LoadedModel<D: Device> {
     /// The model.
-    pub model: Model<Host>,
+    pub model: Model<D>,
     /// Its tokenizer.
     pub tokenizer: Arc<Tokenizer>,
 }
 
-impl LoadedModel {
-    /// The model in a directory with `config.json`, weights and `tokenizer.json`, to compute with
-    /// in `precision`.
+impl<D: Device> Clone for LoadedModel<D> {
+    /// Shares the memory of all tensors.
+    fn clone(&self) -> Self {
+        Self {
+            model: self.model.clone(),
+            tokenizer: self.tokenizer.clone(),
+        }
+    }
+}
+
+impl<B: Backend> LoadedModel<B> {
+    /// The model in a directory with `config.json`, weights and `tokenizer.json`, on
+    /// `device`.
     ///
     /// # Errors
     /// If a file is missing or damaged, or the tokenizer has more tokens than the model.
-    pub fn from_directory(directory: &Path, precision: Precision) -> Result<Self, RunError> {
-        let model = load_model(&Host::with_precision(precision), directory)?;
+    pub fn from_directory(directory: &Path, device: &B) -> Result<Self, RunError> {
+        let model = load_model(device, directory)?;
         let path = directory.join("tokenizer.json");
         match Tokenizer::from_file(&path, text_layout(&model.config())) {
             Ok(tokenizer) => Self::new(model, tokenizer),
@@ -41,26 +49,25 @@ impl LoadedModel {
     ///
     /// # Errors
     /// If there is no such model, or it cannot be read.
-    pub fn named(name: &str, precision: Precision) -> Result<Self, RunError> {
+    pub fn named(name: &str, device: &B) -> Result<Self, RunError> {
         match name.strip_prefix("builtin:") {
             Some(builtin) if builtin::find(builtin).is_none() => Err(RunError::mismatch(
                 format!("unknown built-in model `{builtin}`"),
                 format!("there is builtin:{}", builtin::names().join(", builtin:")),
             )),
-            Some(builtin) => Self::builtin(builtin, precision),
-            None => Self::from_directory(Path::new(name), precision),
+            Some(builtin) => Self::builtin(builtin, device),
+            None => Self::from_directory(Path::new(name), device),
         }
     }
 
-    fn builtin(name: &str, precision: Precision) -> Result<Self, RunError> {
+    fn builtin(name: &str, device: &B) -> Result<Self, RunError> {
         let files = builtin::find(name).expect("the caller has checked the name");
-        let device = Host::with_precision(precision);
-        let model = load_model_from_bytes(&device, files.config, files.weights)?;
+        let model = load_model_from_bytes(device, files.config, files.weights)?;
         let tokenizer = Tokenizer::from_bytes(files.tokenizer, text_layout(&model.config()));
         Self::new(model, tokenizer.expect("a tokenizer of our own"))
     }
 
-    fn new(model: Model<Host>, tokenizer: Tokenizer) -> Result<Self, RunError> {
+    fn new(model: Model<B>, tokenizer: Tokenizer) -> Result<Self, RunError> {
         let (tokens, rows) = (tokenizer.vocab_size(), model.config().vocab_size());
         if tokens > rows {
             return Err(RunError::mismatch(
@@ -86,17 +93,17 @@ fn text_layout(config: &ModelConfig) -> TextLayout {
     }
 }
 
-/// The pretrained model of a plan, to compute with in `precision`. One of the hub has to be there
+/// The pretrained model of a plan, on `device`. One of the hub has to be there
 /// already ([`super::fetch_inputs`]).
 ///
 /// # Errors
 /// As [`LoadedModel::from_directory`].
-pub fn load_base(base: &BaseModel, precision: Precision) -> Result<LoadedModel, RunError> {
+pub fn load_base<B: Backend>(base: &BaseModel, device: &B) -> Result<LoadedModel<B>, RunError> {
     match base {
-        BaseModel::Builtin { name, .. } => LoadedModel::builtin(name, precision),
-        BaseModel::Directory { path, .. } => LoadedModel::from_directory(path, precision),
+        BaseModel::Builtin { name, .. } => LoadedModel::builtin(name, device),
+        BaseModel::Directory { path, .. } => LoadedModel::from_directory(path, device),
         BaseModel::Hub { snapshot, .. } => {
-            LoadedModel::from_directory(snapshot.directory(), precision)
+            LoadedModel::from_directory(snapshot.directory(), device)
         }
     }
 }

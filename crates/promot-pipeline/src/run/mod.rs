@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use promot_core::{Event, EventSink, StopFlag};
+use promot_model::train::TrainingBackend;
 
 pub use check::check_inputs;
 pub use error::RunError;
@@ -22,9 +23,11 @@ use crate::plan::{Plan, Stage, StageKind};
 use crate::stages;
 
 /// What every stage may use.
-pub struct Context<'a> {
+pub struct Context<'a, B> {
     /// The plan that is run.
     pub plan: &'a Plan,
+    /// Computes, in the plan's precision.
+    pub device: &'a B,
     /// Where artifacts are.
     pub store: &'a Store,
     /// Takes progress events.
@@ -33,7 +36,7 @@ pub struct Context<'a> {
     pub stop: &'a StopFlag,
 }
 
-impl Context<'_> {
+impl<B> Context<'_, B> {
     /// The finished artifact of the stage called `name`.
     ///
     /// # Panics
@@ -78,8 +81,11 @@ impl Selection {
 /// Brings the selected stages up to date.
 ///
 /// # Errors
-/// The first stage that fails; what is finished stays in the store.
-pub fn run(context: &Context<'_>, selection: &Selection) -> Result<(), RunError> {
+/// The first stage that fails, also of a device that failed; what is finished stays in the store.
+pub fn run<B: TrainingBackend>(
+    context: &Context<'_, B>,
+    selection: &Selection,
+) -> Result<(), RunError> {
     for stage in selection.stages(context.plan) {
         let directory = context.store.stage(stage);
         let forced = selection.force.contains(&stage.name);
@@ -124,8 +130,9 @@ pub fn run(context: &Context<'_>, selection: &Selection) -> Result<(), RunError>
             }
             StageKind::Eval(params) => stages::eval::run(params, stage, &directory, context),
         };
-        outcome.map_err(|error| error.in_stage(&stage.name))?;
-        directory.finish(stage, context.plan.precision)?;
+        let whole = outcome.and_then(|()| Ok(context.device.check()?));
+        whole.map_err(|error| error.in_stage(&stage.name))?;
+        directory.finish(stage, &context.device.kernels())?;
         context.store.remember(context.plan, stage)?;
         context.events.emit(Event::StageFinished {
             stage: stage.name.clone(),

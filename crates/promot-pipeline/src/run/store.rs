@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use promot_core::write_atomically;
-use promot_model::gemm::{Precision, kernel_name};
 
 use super::error::RunError;
 use super::make_directory;
@@ -155,13 +154,13 @@ impl StageDirectory {
     /// Declares the artifact whole, and removes what was only needed to go on.
     ///
     /// The kernels are noted and no part of the key: they are the processor's, not the pipeline's.
-    pub(super) fn finish(&self, stage: &Stage, precision: Precision) -> Result<(), RunError> {
+    pub(super) fn finish(&self, stage: &Stage, kernels: &str) -> Result<(), RunError> {
         let manifest = serde_json::json!({
             "stage": stage.name,
             "kind": stage.kind.name(),
             "key": stage.key,
             "computed_from": stage.facts,
-            "kernels": stage.kind.computes().then(|| kernel_name(precision)),
+            "kernels": stage.kind.computes().then_some(kernels),
         });
         let json = serde_json::to_vec_pretty(&manifest).expect("plain data serialises");
         let path = self.manifest();

@@ -9,11 +9,11 @@ use crate::run::{Context, RunError, StageDirectory};
 /// Prompts that are written for people to read.
 const SHOWN: usize = 5;
 
-pub(crate) fn run(
+pub(crate) fn run<B>(
     params: &DataParams,
     _stage: &Stage,
     directory: &StageDirectory,
-    context: &Context<'_>,
+    context: &Context<'_, B>,
 ) -> Result<(), RunError> {
     let rows = training_rows(params, context.plan)?;
     // What only trains needs no evaluation rows: their absence is told where they are needed.

@@ -3,17 +3,17 @@
 
 use promot_model::checkpoint::save_lora;
 use promot_model::lora::Lora;
-use promot_model::train::{Adapters, Tune};
+use promot_model::train::{Adapters, TrainingBackend, Tune};
 
 use super::training::{Work, base_name, starting_model, tune, tuned_tasks, write_summary};
 use crate::plan::{LoraTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 
-pub(crate) fn run(
+pub(crate) fn run<B: TrainingBackend>(
     params: &LoraTuneParams,
     stage: &Stage,
     directory: &StageDirectory,
-    context: &Context<'_>,
+    context: &Context<'_, B>,
 ) -> Result<(), RunError> {
     let model = starting_model(params.from.as_deref(), context)?;
     let (tasks, _) = tuned_tasks(&params.on, context)?;
@@ -47,7 +47,7 @@ pub(crate) fn run(
         directory,
         context,
     };
-    let trained = tune(work, &params.train, Tune::Lora, &model, &start, tasks)?;
+    let trained = tune(&work, &params.train, Tune::Lora, &model, &start, tasks)?;
     save_lora(
         trained.adapters.lora.as_ref().expect("given and returned"),
         &trained.model.config(),

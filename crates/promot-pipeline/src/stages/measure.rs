@@ -6,9 +6,10 @@ use promot_data::task::Task;
 use promot_data::tokenizer::Tokenizer;
 use promot_data::training::Truncation;
 use promot_model::arch::Model;
-use promot_model::backend::Host;
+use promot_model::backend::DeviceError;
 use promot_model::generate::GenerateOptions;
 use promot_model::graph::Var;
+use promot_model::train::TrainingBackend;
 
 use crate::run::RunError;
 
@@ -17,22 +18,22 @@ const ROWS_AT_ONCE: usize = 64;
 /// The same in tokens of their inputs; a longer input is decoded alone.
 const TOKENS_AT_ONCE: usize = 16 * 1024;
 
-/// A model's raw answer to each prompt; `None` if asked to stop.
-pub(super) fn answers(
-    model: &Model<Host>,
+/// A model's raw answer to each prompt; `None` if asked to stop, an error if its device fails.
+pub(super) fn answers<B: TrainingBackend>(
+    model: &Model<B>,
     tokenizer: &Tokenizer,
     task: &dyn Task,
     examples: &[Example],
-    prompt: Option<&Var<Host>>,
+    prompt: Option<&Var<B>>,
     options: &GenerateOptions,
     stop: &StopFlag,
-) -> Option<(Vec<String>, u64)> {
+) -> Result<Option<(Vec<String>, u64)>, DeviceError> {
     let truncation = Truncation::default();
     let options = GenerateOptions {
         ends: tokenizer.answer_ends().into(),
         ..options.clone()
     };
-    let prompts: Vec<Var<Host>> = prompt.into_iter().cloned().collect();
+    let prompts: Vec<Var<B>> = prompt.into_iter().cloned().collect();
     let prompt_of = prompt.map(|_| 0);
     let inputs = examples.iter().map(|example| {
         let ids = tokenizer.encode_input(&example.input);
@@ -43,15 +44,17 @@ pub(super) fn answers(
     let mut rest = inputs.as_slice();
     while !rest.is_empty() {
         if stop.is_requested() {
-            return None;
+            return Ok(None);
         }
         let (now, later) = rest.split_at(count_at_once(rest));
         rest = later;
         let batch = Ragged::from_rows(now.iter().map(Vec::as_slice));
         let outputs = model.generate(&batch, &prompts, &vec![prompt_of; now.len()], &options);
+        // What a device that has failed answers is no answer.
+        model.device().check()?;
         answers.extend(outputs.iter().map(|ids| tokenizer.decode(ids)));
     }
-    Some((answers, truncation.count()))
+    Ok(Some((answers, truncation.count())))
 }
 
 /// How many of the next inputs are decoded together, at least one.

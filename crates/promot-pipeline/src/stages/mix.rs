@@ -3,11 +3,11 @@
 use crate::plan::{MixParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 
-pub(crate) fn run(
+pub(crate) fn run<B>(
     params: &MixParams,
     _stage: &Stage,
     directory: &StageDirectory,
-    _context: &Context<'_>,
+    _context: &Context<'_, B>,
 ) -> Result<(), RunError> {
     let json = serde_json::to_vec_pretty(params).expect("plain data serialises");
     directory.write("mix.json", &json)

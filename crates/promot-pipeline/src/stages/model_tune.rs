@@ -2,7 +2,7 @@
 
 use promot_model::checkpoint::{Adapter, SavePrecision};
 use promot_model::prompt::SoftPrompt;
-use promot_model::train::{Adapters, Tune};
+use promot_model::train::{Adapters, TrainingBackend, Tune};
 
 use super::training::{
     Work, adapter_of, prompt_of, starting_model, tune, tuned_tasks, write_model,
@@ -10,11 +10,11 @@ use super::training::{
 use crate::plan::{ModelTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 
-pub(crate) fn run(
+pub(crate) fn run<B: TrainingBackend>(
     params: &ModelTuneParams,
     stage: &Stage,
     directory: &StageDirectory,
-    context: &Context<'_>,
+    context: &Context<'_, B>,
 ) -> Result<(), RunError> {
     let model = starting_model(params.from.as_deref(), context)?;
     let (mut tasks, prompts) = tuned_tasks(&params.on, context)?;
@@ -37,6 +37,6 @@ pub(crate) fn run(
         directory,
         context,
     };
-    let trained = tune(work, &params.train, Tune::Model, &model, &adapters, tasks)?;
+    let trained = tune(&work, &params.train, Tune::Model, &model, &adapters, tasks)?;
     write_model(directory, &trained, &model.tokenizer, SavePrecision::F32)
 }

@@ -5,28 +5,26 @@ use std::sync::Arc;
 use promot_data::tokenizer::train_mini;
 use promot_data::training::{Curriculum, PretrainBatches};
 use promot_model::arch::{Model, T5, T5Config};
-use promot_model::backend::Host;
 use promot_model::checkpoint::SavePrecision;
-use promot_model::train::{Adapters, Tune};
+use promot_model::train::{Adapters, TrainingBackend, Tune};
 
 use super::training::{Work, train_with, write_model};
 use crate::plan::{ModelSize, PretrainParams, Stage};
 use crate::run::{Context, LoadedModel, RunError, StageDirectory};
 
-pub(crate) fn run(
+pub(crate) fn run<B: TrainingBackend>(
     params: &PretrainParams,
     stage: &Stage,
     directory: &StageDirectory,
-    context: &Context<'_>,
+    context: &Context<'_, B>,
 ) -> Result<(), RunError> {
     let tokenizer = train_mini().map_err(|error| {
         RunError::mismatch(error.to_string(), "this is a defect of the program")
     })?;
     let config = config(&params.size, tokenizer.vocab_size())?;
     let seed = context.plan.seed.child(&stage.name, "model");
-    let device = Host::with_precision(context.plan.precision);
     let model = LoadedModel {
-        model: Model::from(T5::new(&device, config, false, seed)),
+        model: Model::from(T5::new(context.device, config, false, seed)),
         tokenizer: Arc::new(tokenizer),
     };
     let seed = context.plan.seed.child(&stage.name, "training");
@@ -46,7 +44,7 @@ pub(crate) fn run(
         context,
     };
     let trained = train_with(
-        work,
+        &work,
         &params.train,
         Tune::Model,
         &model,

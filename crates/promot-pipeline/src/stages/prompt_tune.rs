@@ -2,17 +2,17 @@
 
 use promot_model::checkpoint::save_prompt;
 use promot_model::prompt::{PromptInit, SoftPrompt};
-use promot_model::train::{Adapters, Tune};
+use promot_model::train::{Adapters, TrainingBackend, Tune};
 
 use super::training::{Work, base_name, starting_model, tune, tuned_tasks, write_summary};
 use crate::plan::{PromptTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 
-pub(crate) fn run(
+pub(crate) fn run<B: TrainingBackend>(
     params: &PromptTuneParams,
     stage: &Stage,
     directory: &StageDirectory,
-    context: &Context<'_>,
+    context: &Context<'_, B>,
 ) -> Result<(), RunError> {
     let model = starting_model(params.from.as_deref(), context)?;
     let (mut tasks, _) = tuned_tasks(&params.on, context)?;
@@ -32,7 +32,7 @@ pub(crate) fn run(
         directory,
         context,
     };
-    let trained = tune(work, &params.train, Tune::Prompts, &model, &start, tasks)?;
+    let trained = tune(&work, &params.train, Tune::Prompts, &model, &start, tasks)?;
     save_prompt(
         &trained.adapters.prompts[0],
         &trained.model.config(),

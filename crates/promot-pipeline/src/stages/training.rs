@@ -8,7 +8,6 @@ use promot_data::task::TaskRef;
 use promot_data::tokenizer::Tokenizer;
 use promot_data::training::{TaskBatches, TrainingTask};
 use promot_model::arch::Model;
-use promot_model::backend::Host;
 use promot_model::checkpoint::{Adapter, SavePrecision, load_adapter, load_prompt, save_model};
 use promot_model::generate::GenerateOptions;
 use promot_model::graph::Var;
@@ -16,7 +15,8 @@ use promot_model::ops::cross_entropy::LabelSmoothing;
 use promot_model::optim::{AdafactorOptions, AdamWOptions, Optimizer, Schedule};
 use promot_model::prompt::SoftPrompt;
 use promot_model::train::{
-    Adapters, Measure, Surroundings, TrainError, TrainOptions, TrainSummary, Trained, Tune, train,
+    Adapters, Measure, Surroundings, TrainError, TrainOptions, TrainSummary, Trained,
+    TrainingBackend, Tune, train,
 };
 
 use super::measure::{answers, judge};
@@ -28,32 +28,35 @@ use crate::run::{Context, LoadedModel, RunError, StageDirectory, load_base};
 const DEV_TOKENS: usize = 64;
 
 /// The model that a stage starts from.
-pub(super) fn starting_model(
+pub(super) fn starting_model<B: TrainingBackend>(
     from: Option<&str>,
-    context: &Context<'_>,
-) -> Result<LoadedModel, RunError> {
-    let precision = context.plan.precision;
+    context: &Context<'_, B>,
+) -> Result<LoadedModel<B>, RunError> {
     match from {
-        Some(name) => LoadedModel::from_directory(&context.artifact(name).1, precision),
+        Some(name) => LoadedModel::from_directory(&context.artifact(name).1, context.device),
         None => {
             let base = context.plan.base.as_ref();
-            load_base(base.expect("checked when compiled"), precision)
+            load_base(base.expect("checked when compiled"), context.device)
         }
     }
 }
 
 /// The prompt that a stage made, checked to fit `model`.
-pub(super) fn prompt_of(
+pub(super) fn prompt_of<B: TrainingBackend>(
     name: &str,
-    model: &LoadedModel,
-    context: &Context<'_>,
+    model: &LoadedModel<B>,
+    context: &Context<'_, B>,
 ) -> Result<SoftPrompt, RunError> {
     let prompt = load_prompt(&context.artifact(name).1)?;
     check_width(name, &prompt, model)?;
     Ok(prompt)
 }
 
-fn check_width(name: &str, prompt: &SoftPrompt, model: &LoadedModel) -> Result<(), RunError> {
+fn check_width<B: TrainingBackend>(
+    name: &str,
+    prompt: &SoftPrompt,
+    model: &LoadedModel<B>,
+) -> Result<(), RunError> {
     let d_model = model.model.config().d_model();
     if prompt.d_model() != d_model {
         return Err(RunError::mismatch(
@@ -68,10 +71,10 @@ fn check_width(name: &str, prompt: &SoftPrompt, model: &LoadedModel) -> Result<(
 }
 
 /// What the stage `name` made, checked to fit `model`.
-pub(super) fn adapter_of(
+pub(super) fn adapter_of<B: TrainingBackend>(
     name: &str,
-    model: &LoadedModel,
-    context: &Context<'_>,
+    model: &LoadedModel<B>,
+    context: &Context<'_, B>,
 ) -> Result<Adapter, RunError> {
     let adapter = load_adapter(&context.artifact(name).1)?;
     match &adapter {
@@ -85,7 +88,7 @@ pub(super) fn adapter_of(
 }
 
 /// What an adapter's files call the model that it belongs to.
-pub(super) fn base_name(from: Option<&str>, context: &Context<'_>) -> String {
+pub(super) fn base_name<B>(from: Option<&str>, context: &Context<'_, B>) -> String {
     match (from, &context.plan.base) {
         (Some(stage), _) => stage.to_owned(),
         (None, Some(BaseModel::Builtin { name, .. })) => format!("builtin:{name}"),
@@ -103,9 +106,9 @@ pub(super) struct TunedTask {
 }
 
 /// The tasks of a data or mix stage, and the prompts that a mix names.
-pub(super) fn tuned_tasks(
+pub(super) fn tuned_tasks<B>(
     on: &str,
-    context: &Context<'_>,
+    context: &Context<'_, B>,
 ) -> Result<(Vec<TunedTask>, Vec<String>), RunError> {
     let data = |name: &str| match &context.artifact(name).0.kind {
         StageKind::Data(params) => training_rows(params, context.plan).map_err(RunError::from),
@@ -140,24 +143,23 @@ pub(super) fn tuned_tasks(
 }
 
 /// What a stage works on, and where.
-#[derive(Clone, Copy)]
-pub(super) struct Work<'a> {
+pub(super) struct Work<'a, B> {
     pub(super) stage: &'a Stage,
     pub(super) directory: &'a StageDirectory,
-    pub(super) context: &'a Context<'a>,
+    pub(super) context: &'a Context<'a, B>,
 }
 
 /// Tunes a model or its prompts on tasks; checkpoints are chosen by the mean of the tasks' own
 /// metrics on rows held back from training.
-pub(super) fn tune(
-    work: Work<'_>,
+pub(super) fn tune<B: TrainingBackend>(
+    work: &Work<'_, B>,
     params: &TrainParams,
     tune: Tune,
-    model: &LoadedModel,
+    model: &LoadedModel<B>,
     adapters: &Adapters,
     tasks: Vec<TunedTask>,
-) -> Result<Trained<Host>, RunError> {
-    let Work { stage, context, .. } = work;
+) -> Result<Trained<B>, RunError> {
+    let Work { stage, context, .. } = *work;
     let seed = context.plan.seed.child(&stage.name, "training");
     let bad_shots = |error: &dyn std::fmt::Display| {
         RunError::mismatch(
@@ -204,7 +206,7 @@ pub(super) fn tune(
         beams: 1,
         ..GenerateOptions::default()
     };
-    let mut measure = |model_now: &Model<Host>, prompts: &[Var<Host>]| {
+    let mut measure = |model_now: &Model<B>, prompts: &[Var<B>]| {
         let mut total = 0.0;
         for (task, examples, prompt) in &dev {
             let prompt = prompt.map(|index| &prompts[index]);
@@ -216,14 +218,16 @@ pub(super) fn tune(
                 prompt,
                 &options,
                 context.stop,
-            )?;
+            )
+            // Training asks the device itself and tells why it failed.
+            .ok()??;
             total += judge(&**task, examples, &answers)
                 .expect("there are rows")
                 .value;
         }
         Some(total / dev.len() as f64)
     };
-    let measure: &mut Measure<'_, Host> = &mut measure;
+    let measure: &mut Measure<'_, B> = &mut measure;
     let trained = train_with(work, params, tune, model, adapters, &batches, Some(measure))?;
     if batches.truncated() > 0 {
         context.events.emit(Event::Warning {
@@ -238,20 +242,20 @@ pub(super) fn tune(
 }
 
 /// Trains on `batches`, or goes on where an interrupted run stopped.
-pub(super) fn train_with(
-    work: Work<'_>,
+pub(super) fn train_with<B: TrainingBackend>(
+    work: &Work<'_, B>,
     params: &TrainParams,
     tune: Tune,
-    model: &LoadedModel,
+    model: &LoadedModel<B>,
     adapters: &Adapters,
     batches: &dyn BatchSource,
-    measure: Option<&mut Measure<'_, Host>>,
-) -> Result<Trained<Host>, RunError> {
+    measure: Option<&mut Measure<'_, B>>,
+) -> Result<Trained<B>, RunError> {
     let Work {
         stage,
         directory,
         context,
-    } = work;
+    } = *work;
     context.events.emit(Event::StageStarted {
         stage: stage.name.clone(),
         total: params.steps,
@@ -262,7 +266,7 @@ pub(super) fn train_with(
         context.plan.seed.child(&stage.name, "dropout"),
     );
     // A closure of its own shortens the measure's lifetime to that of this call.
-    let mut measure = measure.map(|measure| move |m: &Model<Host>, p: &[Var<Host>]| measure(m, p));
+    let mut measure = measure.map(|measure| move |m: &Model<B>, p: &[Var<B>]| measure(m, p));
     let surroundings = Surroundings {
         stage: &stage.name,
         batches,
@@ -271,7 +275,7 @@ pub(super) fn train_with(
         stop: context.stop,
         measure: measure
             .as_mut()
-            .map(|measure| measure as &mut Measure<'_, Host>),
+            .map(|measure| measure as &mut Measure<'_, B>),
     };
     Ok(train(
         model.model.clone(),
@@ -314,9 +318,9 @@ fn train_options(params: &TrainParams, tune: Tune, seed: Seed) -> TrainOptions {
 }
 
 /// Writes a model as a Hugging Face directory with its tokenizer, and how it was trained.
-pub(super) fn write_model(
+pub(super) fn write_model<B: TrainingBackend>(
     directory: &StageDirectory,
-    trained: &Trained<Host>,
+    trained: &Trained<B>,
     tokenizer: &Arc<Tokenizer>,
     precision: SavePrecision,
 ) -> Result<(), RunError> {
@@ -326,9 +330,9 @@ pub(super) fn write_model(
 }
 
 /// Writes how a stage was trained.
-pub(super) fn write_summary(
+pub(super) fn write_summary<B: TrainingBackend>(
     directory: &StageDirectory,
-    trained: &Trained<Host>,
+    trained: &Trained<B>,
 ) -> Result<(), RunError> {
     let summary = TrainSummary {
         best_step: trained.best_step,

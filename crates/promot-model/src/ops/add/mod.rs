@@ -1,6 +1,7 @@
 //! `a + b`: the residual connection.
 
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 

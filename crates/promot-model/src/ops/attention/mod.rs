@@ -2,6 +2,7 @@
 
 mod bias;
 mod cpu;
+mod cuda;
 mod parts;
 #[cfg(test)]
 mod tests;

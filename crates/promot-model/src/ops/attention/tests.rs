@@ -1,6 +1,7 @@
 //! `attention` against an f64 loop, dfdx's softmax attention and finite differences, over ragged
 //! shapes: length 1, empty sequences, q_len != kv_len, causal, with and without bias, grouped heads.
 
+mod gpu;
 mod oracle;
 
 use dfdx::shapes::Axis;
@@ -113,12 +114,12 @@ impl Case {
         }
     }
 
-    fn op(
+    fn op<B: Backend>(
         &self,
-        graph: &mut Graph<Host>,
-        v: &[Var<Host>],
+        graph: &mut Graph<B>,
+        v: &[Var<B>],
         dropout: Option<DropoutKey>,
-    ) -> Var<Host> {
+    ) -> Var<B> {
         let bias = v.get(3).map(|table| RelativeBias {
             table: table.clone(),
             buckets: self.buckets(),
@@ -139,13 +140,20 @@ impl Case {
     fn check(&self, precision: Precision, dropout: Option<DropoutKey>) {
         let inputs = self.inputs();
         let host = Host::with_precision(precision);
-        let (y, gradients) = testing::run_on(&host, &inputs, |g, v| self.op(g, v, dropout));
-        let oracle = Oracle::new(self, &inputs, dropout);
-        let expected = std::iter::once(&oracle.y).chain(&oracle.gradients);
-        let actual = std::iter::once(&y).chain(&gradients);
-        let expected = expected.zip(&oracle.term_norms);
+        let results = testing::run_on(&host, &inputs, |g, v| self.op(g, v, dropout));
+        let name = format!("{self:?}, {precision:?}, {dropout:?}");
+        Oracle::new(self, &inputs, dropout).check(&name, &results, precision);
+    }
+}
+
+impl Oracle {
+    /// Asserts that results are these, as [`Case::check`] says.
+    fn check(&self, name: &str, (y, gradients): &testing::Results, precision: Precision) {
+        let expected = std::iter::once(&self.y).chain(&self.gradients);
+        let actual = std::iter::once(y).chain(gradients);
+        let expected = expected.zip(&self.term_norms);
         for (i, (actual, (expected, &terms))) in actual.zip(expected).enumerate() {
-            let name = format!("{self:?}, {precision:?}, {dropout:?}, tensor {i}");
+            let name = format!("{name}, tensor {i}");
             match precision {
                 Precision::F32 => assert_close(&name, actual, expected, 3e-5),
                 Precision::Bf16 => assert_norm_close(&name, actual, expected, terms, 2e-2),
@@ -240,7 +248,7 @@ fn equals_an_f64_loop_for_random_shapes() {
 fn gradients_equal_finite_differences() {
     for case in small_cases() {
         for dropout in [None, Some(DROPOUT)] {
-            testing::check_finite_differences(
+            testing::check_finite_differences!(
                 &format!("{case:?}"),
                 &case.inputs(),
                 5e-3,
@@ -293,7 +301,7 @@ fn equals_dfdx_softmax_attention_for_one_head() {
         scale: 1.0,
         dropout: None,
     };
-    let (y, ours) = testing::run(&inputs, |g, v| {
+    let (y, ours) = testing::run!(&inputs, |g, v| {
         attention(g, &v[0], &v[1], &v[2], None, &layout)
     });
     let [q, k, v] = [0, 1, 2].map(|i| inputs[i].tensor());
@@ -317,7 +325,7 @@ fn equals_dfdx_softmax_attention_for_one_head() {
 fn a_sequence_does_not_depend_on_its_batch() {
     let batch = &small_cases()[3];
     let inputs = batch.inputs();
-    let (batched, _) = testing::run(&inputs, |g, v| batch.op(g, v, None));
+    let (batched, _) = testing::run!(&inputs, |g, v| batch.op(g, v, None));
     let alone = case(&[19], &[19], false, true, 1.0);
     let width = alone.heads * alone.d_kv;
     let mut own: Vec<_> = inputs[..3]
@@ -325,7 +333,7 @@ fn a_sequence_does_not_depend_on_its_batch() {
         .map(|var| testing::leaf_of(var.slice()[4 * width..].to_vec(), (19, width)))
         .collect();
     own.push(inputs[3].clone());
-    let (single, _) = testing::run(&own, |g, v| alone.op(g, v, None));
+    let (single, _) = testing::run!(&own, |g, v| alone.op(g, v, None));
     assert_eq!(batched[4 * width..], single);
 }
 
@@ -333,22 +341,30 @@ fn a_sequence_does_not_depend_on_its_batch() {
 fn a_frozen_bias_table_gets_no_gradient_and_leaves_the_others_as_they_are() {
     let case = &small_cases()[3];
     let mut inputs = case.inputs();
-    let (_, tuned) = testing::run(&inputs, |g, v| case.op(g, v, None));
+    let (_, tuned) = testing::run!(&inputs, |g, v| case.op(g, v, None));
     inputs[3] = Var::constant(inputs[3].tensor().clone());
-    let (_, frozen) = testing::run(&inputs, |g, v| case.op(g, v, None));
+    let (_, frozen) = testing::run!(&inputs, |g, v| case.op(g, v, None));
     assert_eq!(tuned[..3], frozen[..3]);
     assert!(frozen[3].is_empty());
 }
 
-#[test]
-fn parts_put_together_are_the_attention_to_all_keys() {
+/// A constant of seeded values.
+fn constant<B: Backend>(device: &B, shape: Shape, seed: u64) -> Var<B> {
+    let values = testing::values(shape.0 * shape.1, seed);
+    Var::constant(device.tensor(device.upload(values), shape))
+}
+
+/// Some rows of a tensor.
+fn rows<B: Backend>(device: &B, x: &Var<B>, first: usize, count: usize) -> Var<B> {
+    let width = x.shape().1;
+    let values = device.download(x.slice())[first * width..][..count * width].to_vec();
+    Var::constant(device.tensor(device.upload(values), (count, width)))
+}
+
+fn check_parts<B: Backend>(device: &B, tolerance: f64) {
     let (heads, kv_heads, d) = (4, 2, 5);
-    let [q, k, v] = [
-        leaf((9, heads * d), 1),
-        leaf((12, kv_heads * d), 2),
-        leaf((12, kv_heads * d), 3),
-    ];
-    let host = Host::new();
+    let q = constant(device, (9, heads * d), 1);
+    let [k, v] = [2, 3].map(|seed| constant(device, (12, kv_heads * d), seed));
     let layout = |q: &[usize], k: &[usize], causal| Layout {
         q_offsets: offsets(q),
         kv_offsets: offsets(k),
@@ -359,14 +375,9 @@ fn parts_put_together_are_the_attention_to_all_keys() {
         scale: 0.4,
         dropout: None,
     };
-    let rows = |x: &Var<Host>, first: usize, count: usize| {
-        let width = x.shape().1;
-        let values = x.slice()[first * width..][..count * width].to_vec();
-        testing::leaf_of(values, (count, width))
-    };
     // Of 12 keys, the queries see the first 3 in one place, none in a second, the rest in a third.
     let whole = attention(
-        &mut Graph::inference(&host),
+        &mut Graph::inference(device),
         &q,
         &k,
         &v,
@@ -374,32 +385,32 @@ fn parts_put_together_are_the_attention_to_all_keys() {
         &layout(&[9], &[12], true),
     );
     let part = |first, count, causal| {
-        let (k, v) = (rows(&k, first, count), rows(&v, first, count));
-        attention_part(&host, &q, &k, &v, &layout(&[9], &[count], causal))
+        let (k, v) = (
+            rows(device, &k, first, count),
+            rows(device, &v, first, count),
+        );
+        attention_part(device, &q, &k, &v, &layout(&[9], &[count], causal))
     };
     let parts = vec![part(0, 3, false), part(0, 0, false), part(3, 9, true)];
-    let merged = merge_parts(&host, parts, q.shape(), heads);
-    let expected: Vec<f64> = whole.slice().iter().map(|&y| f64::from(y)).collect();
-    assert_close("merged", merged.slice(), &expected, 1e-5);
+    let merged = merge_parts(device, parts, q.shape(), heads);
+    assert_same(device, &merged, &whole, tolerance);
 
     let nothing = merge_parts(
-        &host,
+        device,
         vec![part(0, 0, false), part(0, 0, false)],
         q.shape(),
         heads,
     );
-    assert!(nothing.slice().iter().all(|&y| y == 0.0));
+    let nothing = device.download(nothing.slice());
+    assert!(nothing.iter().all(|&y| y == 0.0));
+    device.check().unwrap();
 }
 
-#[test]
-fn sequences_that_share_keys_see_what_each_would_see_alone() {
+fn check_shared_keys<B: Backend>(device: &B, tolerance: f64) {
     let (heads, d) = (2, 16);
     let lengths = [3, 0, 40, 1, 7];
-    let [q, k, v] = [
-        leaf((51, heads * d), 1),
-        leaf((90, heads * d), 2),
-        leaf((90, heads * d), 3),
-    ];
+    let q = constant(device, (51, heads * d), 1);
+    let [k, v] = [2, 3].map(|seed| constant(device, (90, heads * d), seed));
     let layout = |q: &[usize], shared_keys| Layout {
         q_offsets: offsets(q),
         kv_offsets: offsets(&[90]),
@@ -411,12 +422,33 @@ fn sequences_that_share_keys_see_what_each_would_see_alone() {
         dropout: None,
     };
     let run = |layout: &Layout| {
-        let mut graph = Graph::inference(&Host::new());
+        let mut graph = Graph::inference(device);
         attention(&mut graph, &q, &k, &v, None, layout)
     };
     let shared = run(&layout(&lengths, true));
     // One sequence of all queries: without a mask, which queries are together does not matter.
     let whole = run(&layout(&[51], false));
-    let expected: Vec<f64> = whole.slice().iter().map(|&y| f64::from(y)).collect();
-    assert_close("shared", shared.slice(), &expected, 1e-5);
+    assert_same(device, &shared, &whole, tolerance);
+    device.check().unwrap();
+}
+
+fn assert_same<B: Backend>(device: &B, actual: &Var<B>, expected: &Var<B>, tolerance: f64) {
+    let expected = device.download(expected.slice());
+    let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
+    assert_close(
+        "output",
+        &device.download(actual.slice()),
+        &expected,
+        tolerance,
+    );
+}
+
+#[test]
+fn parts_put_together_are_the_attention_to_all_keys() {
+    check_parts(&Host::new(), 1e-5);
+}
+
+#[test]
+fn sequences_that_share_keys_see_what_each_would_see_alone() {
+    check_shared_keys(&Host::new(), 1e-5);
 }

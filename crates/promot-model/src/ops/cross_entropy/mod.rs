@@ -1,6 +1,7 @@
 //! Label-smoothed cross-entropy of a language model's head, over chunks of the vocabulary.
 
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 

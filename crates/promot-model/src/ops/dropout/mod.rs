@@ -1,10 +1,12 @@
 //! Dropout with a counter-based mask: nothing is saved, the mask is computed again in backward.
 
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 
 pub(super) use cpu::{add_dropped_rows, drop_rows};
+pub(super) use cuda::mask_arguments;
 
 use crate::backend::{Backend, Device};
 use crate::graph::{Graph, Var};

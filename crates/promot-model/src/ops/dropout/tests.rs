@@ -9,7 +9,7 @@ const KEY: DropoutKey = DropoutKey { rate: 0.3, key: 5 };
 #[test]
 fn zeroes_the_given_share_and_keeps_the_mean() {
     let x = leaf_of(vec![1.0; 100_000], (1000, 100));
-    let (y, _) = testing::run(&[x], |g, v| dropout(g, &v[0], Some(KEY)));
+    let (y, _) = testing::run!(&[x], |g, v| dropout(g, &v[0], Some(KEY)));
     let zeros = y.iter().filter(|&&y| y == 0.0).count() as f64 / 1e5;
     let mean = y.iter().map(|&y| f64::from(y)).sum::<f64>() / 1e5;
     assert!(
@@ -21,7 +21,7 @@ fn zeroes_the_given_share_and_keeps_the_mean() {
 
 #[test]
 fn backward_uses_the_mask_of_forward() {
-    let (y, gradients) = testing::run(&[leaf((40, 30), 1)], |g, v| dropout(g, &v[0], Some(KEY)));
+    let (y, gradients) = testing::run!(&[leaf((40, 30), 1)], |g, v| dropout(g, &v[0], Some(KEY)));
     let weights = testing::output_weights(y.len());
     for (i, (&y, &dx)) in y.iter().zip(&gradients[0]).enumerate() {
         let expected = if y == 0.0 { 0.0 } else { weights[i] / 0.7 };
@@ -30,7 +30,7 @@ fn backward_uses_the_mask_of_forward() {
             "{i}: {dx} instead of {expected}"
         );
     }
-    testing::check_finite_differences("dropout", &[leaf((3, 5), 2)], 2e-3, |g, v| {
+    testing::check_finite_differences!("dropout", &[leaf((3, 5), 2)], 2e-3, |g, v| {
         dropout(g, &v[0], Some(KEY))
     });
 }
@@ -38,7 +38,7 @@ fn backward_uses_the_mask_of_forward() {
 #[test]
 fn rows_are_zeroed_or_scaled_as_a_whole() {
     let x = leaf_of(vec![1.0; 30_000], (10_000, 3));
-    let (y, _) = testing::run(&[x], |g, v| row_dropout(g, &v[0], Some(KEY)));
+    let (y, _) = testing::run!(&[x], |g, v| row_dropout(g, &v[0], Some(KEY)));
     let mut zeroed = 0.0;
     for row in y.chunks(3) {
         assert!(row.iter().all(|value| value == &row[0]), "{row:?}");
@@ -46,11 +46,11 @@ fn rows_are_zeroed_or_scaled_as_a_whole() {
         zeroed += f64::from(u8::from(row[0] == 0.0));
     }
     assert!((zeroed / 1e4 - 0.3).abs() < 0.02, "{zeroed}");
-    testing::check_finite_differences("row dropout", &[leaf((9, 4), 2)], 2e-3, |g, v| {
+    testing::check_finite_differences!("row dropout", &[leaf((9, 4), 2)], 2e-3, |g, v| {
         row_dropout(g, &v[0], Some(KEY))
     });
     let x = leaf((2, 3), 3);
-    let (y, _) = testing::run(std::slice::from_ref(&x), |g, v| row_dropout(g, &v[0], None));
+    let (y, _) = testing::run!(std::slice::from_ref(&x), |g, v| row_dropout(g, &v[0], None));
     assert_eq!(y, x.slice());
 }
 
@@ -64,7 +64,7 @@ fn keys_and_places_give_other_masks_and_rate_zero_gives_none() {
     assert_ne!(mask(KEY.at(0)), mask(KEY.at(1)));
     let x = leaf((2, 2), 3);
     let none = Some(DropoutKey { rate: 0.0, key: 1 });
-    let (y, _) = testing::run(std::slice::from_ref(&x), |g, v| dropout(g, &v[0], none));
+    let (y, _) = testing::run!(std::slice::from_ref(&x), |g, v| dropout(g, &v[0], none));
     assert_eq!(y, x.slice());
 }
 

@@ -1,6 +1,7 @@
 //! Token embeddings with each sequence's soft prompt rows before them.
 
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -29,8 +29,14 @@ fn places_prompt_rows_before_token_rows() {
 fn gradients_equal_a_loop_and_finite_differences() {
     let inputs = [leaf((5, 3), 4), leaf((2, 3), 5), leaf((1, 3), 6)];
     let (ids, prompt_of) = batch();
-    let op = |g: &mut Graph<_>, v: &[Var<_>]| embedding(g, &v[0], &v[1..], &ids, &prompt_of).0;
-    let (y, gradients) = testing::run(&inputs, op);
+    let (y, gradients) = testing::run!(&inputs, |g, v| embedding(
+        g,
+        &v[0],
+        &v[1..],
+        &ids,
+        &prompt_of
+    )
+    .0);
     let weights = testing::output_weights(y.len());
     // Token 1 stands at output rows 2 and 4; the first prompt at rows 0-1 and 7-8.
     for column in 0..3 {
@@ -38,7 +44,9 @@ fn gradients_equal_a_loop_and_finite_differences() {
         assert!((gradients[0][3 + column] - at(2) - at(4)).abs() < 1e-6);
         assert!((gradients[1][column] - at(0) - at(7)).abs() < 1e-6);
     }
-    testing::check_finite_differences("embedding", &inputs, 2e-3, op);
+    testing::check_finite_differences!("embedding", &inputs, 2e-3, |g, v| {
+        embedding(g, &v[0], &v[1..], &ids, &prompt_of).0
+    });
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod activation;
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,7 @@
 //! Cached keys or values of decoding: a token a row longer with every step.
 
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 

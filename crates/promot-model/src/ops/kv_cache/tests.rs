@@ -4,6 +4,8 @@ use rand::{Rng as _, SeedableRng as _};
 
 use super::*;
 use crate::backend::Host;
+use crate::backend::gpu::emulated::{emulated, schedules};
+use crate::gemm::Precision;
 use crate::ops::testing::leaf;
 
 /// Rows of tokens, each `(tokens, width)`.
@@ -21,7 +23,13 @@ fn step(rows: &Rows, new: &Var<Host>, sources: &[usize]) -> Rows {
 
 #[test]
 fn rows_continue_the_ones_they_came_from() {
-    let host = Host::new();
+    check_rows(&Host::new());
+    for &schedule in schedules() {
+        check_rows(&emulated(Precision::F32, schedule));
+    }
+}
+
+fn check_rows<B: Backend>(device: &B) {
     let mut stream = promot_core::Stream::seed_from_u64(3);
     for width in [1, 5, 64] {
         let (mut expected, mut cache) = (Rows::new(), None);
@@ -31,9 +39,11 @@ fn rows_continue_the_ones_they_came_from() {
             let sources: Vec<usize> = (0..rows).map(|_| stream.random_range(0..before)).collect();
             let new = leaf((rows, width), steps as u64);
             expected = step(&expected, &new, &sources);
-            let extended = extend(&host, cache.as_ref(), &new, &sources, steps);
+            let new = device.tensor(device.upload(new.slice().to_vec()), new.shape());
+            let new = Var::constant(new);
+            let extended = extend(device, cache.as_ref(), &new, &sources, steps);
             assert_eq!(extended.shape(), (rows * (steps + 1), width));
-            assert_eq!(extended.slice(), expected.concat());
+            assert_eq!(device.download(extended.slice()), expected.concat());
             cache = Some(extended);
         }
     }

@@ -1,6 +1,7 @@
 //! `y = x wᵀ`: a linear layer without a bias, as T5 and Llama use it.
 
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -13,7 +13,7 @@ const SHAPES: [(usize, usize, usize); 4] = [(1, 1, 1), (3, 5, 7), (140, 33, 20),
 fn forward_equals_an_f64_loop() {
     for (tokens, inner, outer) in SHAPES {
         let (x, w) = (leaf((tokens, inner), 1), leaf((outer, inner), 2));
-        let (y, _) = testing::run(&[x.clone(), w.clone()], |g, v| linear(g, &v[0], &v[1]));
+        let (y, _) = testing::run!(&[x.clone(), w.clone()], |g, v| linear(g, &v[0], &v[1]));
         let mut expected = Vec::new();
         for t in 0..tokens {
             for o in 0..outer {
@@ -35,7 +35,7 @@ fn forward_equals_an_f64_loop() {
 fn gradients_equal_those_of_dfdx() {
     for (tokens, inner, outer) in SHAPES {
         let (x, w) = (leaf((tokens, inner), 3), leaf((outer, inner), 4));
-        let (_, ours) = testing::run(&[x.clone(), w.clone()], |g, v| linear(g, &v[0], &v[1]));
+        let (_, ours) = testing::run!(&[x.clone(), w.clone()], |g, v| linear(g, &v[0], &v[1]));
         let weights = testing::output_weights(tokens * outer);
         let weights = testing::dfdx_tensor(weights, (tokens, outer));
         let y = x
@@ -58,7 +58,7 @@ fn gradients_equal_those_of_dfdx() {
 #[test]
 fn gradients_equal_finite_differences() {
     let inputs = [leaf((3, 5), 5), leaf((4, 5), 6)];
-    testing::check_finite_differences("linear", &inputs, 2e-3, |g, v| linear(g, &v[0], &v[1]));
+    testing::check_finite_differences!("linear", &inputs, 2e-3, |g, v| linear(g, &v[0], &v[1]));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_frozen_weight_gets_no_gradient_and_a_frozen_input_records_nothing() {
         leaf((3, 5), 7),
         Var::constant(leaf((4, 5), 8).tensor().clone()),
     );
-    let (_, gradients) = testing::run(&[x.clone(), w.clone()], |g, v| linear(g, &v[0], &v[1]));
+    let (_, gradients) = testing::run!(&[x.clone(), w.clone()], |g, v| linear(g, &v[0], &v[1]));
     assert_eq!((gradients[0].len(), gradients[1].len()), (15, 0));
     let mut graph = Graph::training(&Host::new(), Default::default());
     let frozen = Var::constant(x.tensor().clone());

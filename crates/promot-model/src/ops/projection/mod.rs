@@ -1,6 +1,7 @@
 //! The projections around attention: of the normalised input, and back onto the residual stream.
 
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 

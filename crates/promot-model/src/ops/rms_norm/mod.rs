@@ -1,6 +1,7 @@
 //! Root-mean-square normalisation with a learned scale and no shift, as in T5 and Llama.
 
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -18,7 +18,7 @@ fn equals_an_f64_loop_and_a_dfdx_composition() {
     });
     for (rows, width) in fixed.into_iter().chain(random) {
         let inputs = [leaf((rows, width), 1), leaf((1, width), 2)];
-        let (y, ours) = testing::run(&inputs, |g, v| rms_norm(g, &v[0], &v[1], EPS));
+        let (y, ours) = testing::run!(&inputs, |g, v| rms_norm(g, &v[0], &v[1], EPS));
 
         let mut expected = Vec::new();
         for row in inputs[0].slice().chunks_exact(width) {
@@ -58,7 +58,7 @@ fn equals_an_f64_loop_and_a_dfdx_composition() {
 #[test]
 fn gradients_equal_finite_differences() {
     let inputs = [leaf((4, 6), 3), leaf((1, 6), 4)];
-    testing::check_finite_differences("rms_norm", &inputs, 3e-3, |g, v| {
+    testing::check_finite_differences!("rms_norm", &inputs, 3e-3, |g, v| {
         rms_norm(g, &v[0], &v[1], EPS)
     });
 }

@@ -4,6 +4,7 @@
 //! second half are a pair, turned by `position * theta^(-2 i / d_head)`.
 
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -16,16 +16,18 @@ fn cases() -> Vec<(Vec<usize>, usize, usize)> {
     ]
 }
 
-fn angles(positions: &[usize], d_head: usize) -> Angles<Host> {
-    Angles::new(&Host::new(), positions.iter().copied(), d_head, THETA)
+fn angles<B: Backend>(device: &B, positions: &[usize], d_head: usize) -> Angles<B> {
+    Angles::new(device, positions.iter().copied(), d_head, THETA)
 }
 
 #[test]
 fn equals_an_f64_loop() {
     for (positions, heads, d_head) in cases() {
         let x = leaf((positions.len(), heads * d_head), 1);
-        let table = angles(&positions, d_head);
-        let (y, _) = testing::run(std::slice::from_ref(&x), |g, v| rope(g, &v[0], &table));
+        let (y, _) = testing::run!(std::slice::from_ref(&x), |g, v| {
+            let angles = angles(g.device(), &positions, d_head);
+            rope(g, &v[0], &angles)
+        });
         let mut expected = Vec::new();
         for (t, &position) in positions.iter().enumerate() {
             for head in 0..heads {
@@ -50,8 +52,10 @@ fn equals_an_f64_loop() {
 fn gradients_equal_finite_differences() {
     for (positions, heads, d_head) in cases() {
         let x = leaf((positions.len(), heads * d_head), 1);
-        let table = angles(&positions, d_head);
-        testing::check_finite_differences("rope", &[x], 5e-3, |g, v| rope(g, &v[0], &table));
+        testing::check_finite_differences!("rope", &[x], 5e-3, |g, v| {
+            let angles = angles(g.device(), &positions, d_head);
+            rope(g, &v[0], &angles)
+        });
     }
 }
 
@@ -60,8 +64,8 @@ fn products_depend_on_the_distance_alone() {
     let (q, k) = (leaf((1, 16), 1), leaf((1, 16), 2));
     let product = |q_position: usize, k_position: usize| -> f32 {
         let mut graph = Graph::inference(&Host::new());
-        let q = rope(&mut graph, &q, &angles(&[q_position], 16));
-        let k = rope(&mut graph, &k, &angles(&[k_position], 16));
+        let q = rope(&mut graph, &q, &angles(&Host::new(), &[q_position], 16));
+        let k = rope(&mut graph, &k, &angles(&Host::new(), &[k_position], 16));
         q.slice().iter().zip(k.slice()).map(|(q, k)| q * k).sum()
     };
     assert!((product(7, 3) - product(104, 100)).abs() < 1e-4);

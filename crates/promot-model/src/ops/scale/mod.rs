@@ -1,6 +1,7 @@
 //! A tensor times a number.
 
 mod cpu;
+mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -7,7 +7,7 @@ use crate::ops::testing::{self, leaf};
 fn rows_are_copied_in_the_order_asked_for() {
     let x = leaf((5, 3), 1);
     for rows in [vec![4, 0, 4], vec![2], vec![]] {
-        let (y, _) = testing::run(std::slice::from_ref(&x), |g, v| {
+        let (y, _) = testing::run!(std::slice::from_ref(&x), |g, v| {
             select_rows(g, &v[0], rows.clone().into())
         });
         let expected: Vec<f32> = rows
@@ -20,7 +20,7 @@ fn rows_are_copied_in_the_order_asked_for() {
 
 #[test]
 fn gradients_equal_finite_differences() {
-    testing::check_finite_differences("select_rows", &[leaf((5, 3), 1)], 5e-3, |g, v| {
+    testing::check_finite_differences!("select_rows", &[leaf((5, 3), 1)], 5e-3, |g, v| {
         select_rows(g, &v[0], vec![1, 3, 3, 0].into())
     });
 }
@@ -28,7 +28,7 @@ fn gradients_equal_finite_differences() {
 #[test]
 #[should_panic(expected = "rows below 5")]
 fn a_row_that_is_not_there_is_refused() {
-    testing::run(&[leaf((5, 3), 1)], |g, v| {
+    testing::run!(&[leaf((5, 3), 1)], |g, v| {
         select_rows(g, &v[0], vec![5].into())
     });
 }

@@ -9,6 +9,7 @@ use crate::backend::{Host, Shape};
 use crate::ops::parallel::BLOCK_VALUES;
 
 mod cpu;
+pub(super) mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -48,6 +49,11 @@ impl AdafactorOptions {
         self.factored && rows.min(columns) >= self.min_dim_size_to_factor
     }
 
+    /// What is left of second moments in a step.
+    fn beta(&self, step: Step) -> f32 {
+        (1.0 - (step.number as f64).powf(-f64::from(self.decay_rate))) as f32
+    }
+
     /// The learning rate of what is left when updates are divided by their second moments:
     /// relative to the parameter, and less if the updates are long.
     fn rate(&self, learning_rate: f32, update_squares: f64, value_squares: f64, len: usize) -> f32 {
@@ -74,7 +80,7 @@ pub(super) fn update(
     update: Update<'_, Host>,
     state: &mut ParameterState,
 ) -> Vec<f32> {
-    let beta = (1.0 - (step.number as f64).powf(-f64::from(options.decay_rate))) as f32;
+    let beta = options.beta(step);
     if options.factors(update.shape) {
         factored(options, step, update, state, beta)
     } else {

@@ -1,9 +1,11 @@
-//! Adafactor against an f64 transcription of the published algorithm, 20 steps.
+//! Adafactor against an f64 transcription of the published algorithm, 20 steps, on both devices.
 
 use rand::{Rng as _, SeedableRng as _};
 
 use super::*;
-use crate::optim::{Kernels as _, Optimizer};
+use crate::backend::gpu::emulated::{SCHEDULES, emulated};
+use crate::gemm::Precision;
+use crate::optim::{Kernels, Optimizer};
 
 fn normal(len: usize, seed: u64, scale: f32) -> Vec<f32> {
     let mut stream = promot_core::Stream::seed_from_u64(seed);
@@ -74,30 +76,40 @@ const FIRST: Step = Step {
 };
 
 /// One update as training does it.
-fn updated(
+fn updated<D: Kernels>(
+    device: &D,
     options: &AdafactorOptions,
     step: Step,
     values: &[f32],
     gradient: &[f32],
     shape: Shape,
-    state: &mut ParameterState,
+    state: &mut D::State,
 ) -> Vec<f32> {
-    let (device, optimizer) = (Host::new(), Optimizer::Adafactor(*options));
-    let squares = device.squares(&optimizer, &[(gradient, shape)]);
+    let optimizer = Optimizer::Adafactor(*options);
+    let [values, gradient] = [values, gradient].map(|x| device.upload(x.to_vec()));
+    let (squares, _) = device.squares(&optimizer, &[(gradient.as_ref(), shape)]);
     let update = Update {
-        values,
-        gradient: gradient.to_vec(),
+        values: values.as_ref(),
+        gradient,
         squares: &squares[0],
         shape,
     };
     let states = std::slice::from_mut(state);
-    device
-        .update(&optimizer, step, vec![update], states)
-        .remove(0)
+    let updated = device.update(&optimizer, step, vec![update], states);
+    let updated = device.download(updated[0].as_ref());
+    device.check().unwrap();
+    updated
 }
 
 #[test]
 fn follows_the_reference_for_20_steps() {
+    assert_follows_the_reference(&Host::new());
+    for schedule in SCHEDULES {
+        assert_follows_the_reference(&emulated(Precision::F32, schedule));
+    }
+}
+
+fn assert_follows_the_reference<D: Kernels>(device: &D) {
     let small = AdafactorOptions {
         min_dim_size_to_factor: 4,
         ..Default::default()
@@ -122,7 +134,7 @@ fn follows_the_reference_for_20_steps() {
         let len = shape.0 * shape.1;
         let mut ours = normal(len, 1, 0.5);
         let mut theirs: Vec<f64> = ours.iter().map(|&x| f64::from(x)).collect();
-        let mut state = ParameterState::default();
+        let mut state = D::State::default();
         let mut reference = Reference {
             rows: vec![0.0; shape.0],
             columns: vec![0.0; shape.1],
@@ -140,7 +152,7 @@ fn follows_the_reference_for_20_steps() {
                 learning_rate: lr,
                 scale: clip,
             };
-            ours = updated(&options, step, &ours, &gradient, shape, &mut state);
+            ours = updated(device, &options, step, &ours, &gradient, shape, &mut state);
             let gradient: Vec<f64> = gradient
                 .iter()
                 .map(|&g| f64::from(clip) * f64::from(g))
@@ -166,14 +178,20 @@ fn follows_the_reference_for_20_steps() {
 
 #[test]
 fn a_zero_gradient_moves_nothing() {
+    assert_zeros_move_nothing(&Host::new());
+    assert_zeros_move_nothing(&emulated(Precision::F32, SCHEDULES[1]));
+}
+
+fn assert_zeros_move_nothing<D: Kernels>(device: &D) {
     let values = normal(12, 2, 1.0);
     for min_dim_size_to_factor in [1, 128] {
         let options = AdafactorOptions {
             min_dim_size_to_factor,
             ..Default::default()
         };
-        let mut state = ParameterState::default();
-        let after = updated(&options, FIRST, &values, &[0.0; 12], (3, 4), &mut state);
+        let (shape, mut state) = ((3, 4), D::State::default());
+        let zeros = [0.0; 12];
+        let after = updated(device, &options, FIRST, &values, &zeros, shape, &mut state);
         assert_eq!(after, values);
     }
 }
@@ -192,7 +210,10 @@ fn one_thread_or_two_give_the_same_bits() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             pool.build().unwrap().install(|| {
                 let mut state = ParameterState::default();
-                let after = updated(&options, FIRST, &values, &gradient, shape, &mut state);
+                let device = Host::new();
+                let after = updated(
+                    &device, &options, FIRST, &values, &gradient, shape, &mut state,
+                );
                 (after, state)
             })
         };

@@ -4,6 +4,8 @@
 //! compare with step by step. It is not called itself because its moments are private: they could
 //! not be saved, and a resumed run would not be the undisturbed one.
 
+pub(super) mod cuda;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,14 @@ impl Default for AdamWOptions {
     }
 }
 
+impl AdamWOptions {
+    /// What the moments are divided by in a step, because they started at 0.
+    fn corrections(&self, step: Step) -> (f32, f32) {
+        let correction = |beta: f32| (1.0 - f64::from(beta).powf(step.number as f64)) as f32;
+        (correction(self.beta1), correction(self.beta2))
+    }
+}
+
 /// New values of a parameter, in the gradient's memory.
 pub(super) fn update(
     options: &AdamWOptions,
@@ -54,12 +64,12 @@ pub(super) fn update(
     let [first, second] = state.vectors.as_mut_slice() else {
         panic!("two moments a parameter");
     };
-    let correction = |beta: f32| (1.0 - f64::from(beta).powf(step.number as f64)) as f32;
+    let (first_correction, second_correction) = options.corrections(step);
     let constants = Constants {
         options: *options,
         step,
-        first_correction: correction(options.beta1),
-        second_correction: correction(options.beta2),
+        first_correction,
+        second_correction,
     };
     gradient
         .par_chunks_mut(BLOCK_VALUES)
@@ -122,16 +132,25 @@ mod tests {
     use dfdx::tensor_ops::{Backward as _, MeanTo as _};
 
     use super::*;
-    use crate::optim::Squares;
+    use crate::backend::gpu::emulated::{SCHEDULES, emulated};
+    use crate::gemm::Precision;
+    use crate::optim::{Kernels, Optimizer};
 
     #[test]
     fn equals_dfdx_step_by_step() {
+        assert_equals_dfdx(&Host::new());
+        for schedule in SCHEDULES {
+            assert_equals_dfdx(&emulated(Precision::F32, schedule));
+        }
+    }
+
+    fn assert_equals_dfdx<D: Kernels>(device: &D) {
         let cpu = Cpu::default();
         let start = [-0.5f32, -0.25, 0.1, 0.6, 1.0];
-        let options = AdamWOptions {
+        let optimizer = Optimizer::AdamW(AdamWOptions {
             weight_decay: 0.1,
             ..Default::default()
-        };
+        });
         let mut theirs: Tensor<Rank1<5>, f32, Cpu> = cpu.tensor(start);
         let config = AdamConfig {
             lr: 1e-2,
@@ -139,27 +158,33 @@ mod tests {
             ..Default::default()
         };
         let mut dfdx = Adam::new(&theirs, config);
-        let mut ours = start.to_vec();
-        let mut state = ParameterState::default();
+        let mut ours = device.upload(start.to_vec());
+        let mut states = [D::State::default()];
         for step in 1..=20 {
             let gradients = theirs.leaky_trace().exp().square().mean().backward();
-            let gradient = gradients.get(&theirs).array();
+            let gradient = device.upload(gradients.get(&theirs).array().to_vec());
+            let shape = (1, 5);
+            let (squares, _) = device.squares(&optimizer, &[(gradient.as_ref(), shape)]);
             let one = Update {
-                values: ours.as_slice(),
-                gradient: gradient.to_vec(),
-                squares: &Squares::of_values(&gradient),
-                shape: (1, 5),
+                values: ours.as_ref(),
+                gradient,
+                squares: &squares[0],
+                shape,
             };
             let of_step = Step {
                 number: step,
                 learning_rate: 1e-2,
                 scale: 1.0,
             };
-            ours = update(&options, of_step, one, &mut state);
+            ours = device
+                .update(&optimizer, of_step, vec![one], &mut states)
+                .remove(0);
             dfdx.update(&mut theirs, &gradients).unwrap();
+            let ours = device.download(ours.as_ref());
             for (a, b) in ours.iter().zip(theirs.array()) {
                 assert!((a - b).abs() < 1e-6, "step {step}: {a} and {b}");
             }
         }
+        device.check().unwrap();
     }
 }

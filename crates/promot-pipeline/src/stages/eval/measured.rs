@@ -21,9 +21,9 @@ pub(super) struct Measured {
 }
 
 /// Targets without worked examples, then every task with each number of them.
-pub(super) fn measured(
+pub(super) fn measured<B>(
     params: &EvalParams,
-    context: &Context<'_>,
+    context: &Context<'_, B>,
 ) -> Result<Vec<Measured>, RunError> {
     let mut measured = Vec::new();
     for target in &params.targets {

@@ -8,10 +8,10 @@ use std::fs;
 use std::path::Path;
 
 use promot_core::{Event, MetricRecord};
-use promot_model::backend::Host;
 use promot_model::checkpoint::Adapter;
 use promot_model::generate::GenerateOptions;
 use promot_model::graph::Var;
+use promot_model::train::TrainingBackend;
 use serde::{Deserialize, Serialize};
 
 use super::measure::{answers, judge};
@@ -46,11 +46,11 @@ impl Finished {
     }
 }
 
-pub(crate) fn run(
+pub(crate) fn run<B: TrainingBackend>(
     params: &EvalParams,
     stage: &Stage,
     directory: &StageDirectory,
-    context: &Context<'_>,
+    context: &Context<'_, B>,
 ) -> Result<(), RunError> {
     let measured = measured(params, context)?;
     let total = (params.models.len() * measured.len()) as u64;
@@ -61,7 +61,7 @@ pub(crate) fn run(
     let formats = target_labels(&measured);
     let mut finished: Vec<Finished> = Vec::new();
     for (column, model) in params.models.iter().enumerate() {
-        let mut loaded: Option<LoadedModel> = None;
+        let mut loaded: Option<LoadedModel<B>> = None;
         for (row, what) in measured.iter().enumerate() {
             let file = directory.work().join(format!("cell-{column}-{row}.json"));
             let same = same_as_before(params, column, what).map(|c| c * measured.len() + row);
@@ -152,21 +152,21 @@ fn write_answers(
     Ok(())
 }
 
-fn measure(
+fn measure<B: TrainingBackend>(
     params: &EvalParams,
     stage: &Stage,
     model: &EvalModel,
-    loaded: &LoadedModel,
+    loaded: &LoadedModel<B>,
     what: &Measured,
     formats: &[String],
-    context: &Context<'_>,
+    context: &Context<'_, B>,
 ) -> Result<Finished, RunError> {
     let named = prompt_for(model, what);
     let adapter = named.map(|name| adapter_of(name, loaded, context));
     let (answering, prompt) = match adapter.transpose()? {
         Some(Adapter::Prompt(prompt)) => {
             let prompt = prompt.to_tensor(loaded.model.device());
-            (loaded.model.clone(), Some(Var::<Host>::constant(prompt)))
+            (loaded.model.clone(), Some(Var::<B>::constant(prompt)))
         }
         Some(Adapter::Lora(lora)) => {
             let merged = lora.merged(&loaded.model).expect("checked to fit");
@@ -187,7 +187,7 @@ fn measure(
         prompt.as_ref(),
         &options,
         context.stop,
-    )
+    )?
     .ok_or_else(|| RunError::Interrupted {
         stage: stage.name.clone(),
     })?;

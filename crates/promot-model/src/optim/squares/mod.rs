@@ -1,14 +1,16 @@
 //! The first look at a gradient: its squares, added up.
 
+pub(super) mod cuda;
+
 use rayon::prelude::*;
+
+pub use cuda::GpuSquares;
 
 use crate::backend::Shape;
 use crate::ops::parallel::{BLOCK_VALUES, vectorized};
 
 /// Sums of a gradient's squares: one pass over its memory that tells whether it is finite, how long
 /// it is, and what Adafactor's second moments are made of.
-///
-/// Host memory on every device: a value for each row and column at most.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Squares {
     /// The sum of all; no number if any value of the gradient is none.
