@@ -2,12 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 use half::bf16;
 use promot_cuda_emulator::{Memory, Schedule};
 
-use super::{Address, Argument, Driver, Factor, Gpu, GpuError, Launch, Product};
+use super::{Address, Argument, Driver, Factor, Gpu, GpuError, Launch, Product, ptx};
 use crate::gemm::{Matrix, Precision, matmul};
 
 /// Orders of warps and lanes that every test runs under.
@@ -102,6 +103,7 @@ impl Driver for Emulator {
     }
 
     fn launch(&self, launch: &Launch<'_>) -> Result<(), GpuError> {
+        check_against_ptx(launch)?;
         let arguments: Vec<_> = launch.arguments.iter().map(Argument::as_ptr).collect();
         promot_cuda_emulator::launch(
             launch.kernel.name,
@@ -155,6 +157,20 @@ impl Driver for Emulator {
     fn synchronize(&self) -> Result<(), GpuError> {
         Ok(())
     }
+}
+
+/// Whether the arguments are those of the kernel that a GPU would run.
+fn check_against_ptx(launch: &Launch<'_>) -> Result<(), GpuError> {
+    thread_local! {
+        static PARAMETERS: RefCell<HashMap<&'static str, Vec<usize>>> = RefCell::default();
+    }
+    PARAMETERS.with_borrow_mut(|known| {
+        let parameters = match known.entry(launch.kernel.name) {
+            Entry::Occupied(found) => found.into_mut(),
+            Entry::Vacant(place) => place.insert(ptx::parameters(launch.kernel)?),
+        };
+        ptx::check_arguments(launch, parameters)
+    })
 }
 
 /// A factor's numbers as they lie in memory, row by row; `shape` is that after transposition.

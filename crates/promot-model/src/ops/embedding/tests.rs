@@ -49,6 +49,21 @@ fn gradients_equal_a_loop_and_finite_differences() {
     });
 }
 
+/// More columns than the GPU has threads for a row.
+#[test]
+fn rows_may_be_wide() {
+    let inputs = [leaf((5, 300), 4), leaf((2, 300), 5), leaf((1, 300), 6)];
+    let (ids, prompt_of) = batch();
+    let (y, gradients) = testing::run!(&inputs, |g, v| {
+        embedding(g, &v[0], &v[1..], &ids, &prompt_of).0
+    });
+    let weights = testing::output_weights(y.len());
+    for column in 0..300 {
+        let at = |row: usize| weights[row * 300 + column];
+        assert!((gradients[0][300 + column] - at(2) - at(4)).abs() < 1e-6);
+    }
+}
+
 #[test]
 #[should_panic(expected = "token ids below 5")]
 fn an_id_outside_the_vocabulary_is_refused() {
