@@ -1,7 +1,7 @@
 //! Training of a tiny model: learning, freezing, selection, resuming, threads, divergence, and the
 //! second device.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use promot_core::{Ragged, TokenBatch};
 
@@ -445,6 +445,50 @@ fn the_second_device_trains_as_the_cpu_and_goes_on_with_the_same_bits() {
         assert!(all_values(&resumed) == ours, "{tune:?}");
         assert_eq!(resumed.history, whole.history);
         gpu.check().unwrap();
+    }
+}
+
+/// The loss of each of 20 steps.
+fn losses<B: TrainingBackend>(device: &B) -> Vec<f64> {
+    let options = TrainOptions {
+        schedule: Schedule::constant(0.005),
+        ..options(Tune::Both, 20)
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let losses = RefCell::new(Vec::new());
+    let events = |event: Event| {
+        if let Event::Step { loss, .. } = event {
+            losses.borrow_mut().push(loss);
+        }
+    };
+    let surroundings = Surroundings {
+        stage: "test",
+        batches: &WithPrompt,
+        directory: directory.path(),
+        events: &events,
+        stop: &StopFlag::new(),
+        measure: None,
+    };
+    let adapters = Adapters::prompts(vec![prompt()]);
+    train(model_on(device), &adapters, &options, surroundings).unwrap();
+    losses.into_inner()
+}
+
+#[test]
+fn twenty_steps_follow_the_losses_of_the_cpu() {
+    let expected = losses(&Host::new());
+    assert_eq!(expected.len(), 20);
+    assert!(expected[19] < 0.8 * expected[0], "it learns: {expected:?}");
+    for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::Bf16, 2e-2)] {
+        let found = losses(&emulated(precision, SCHEDULES[3]));
+        assert_eq!(found.len(), 20);
+        for (step, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let error = (found - expected).abs() / expected;
+            assert!(
+                error <= tolerance,
+                "{precision:?}, step {step}: {found} instead of {expected}"
+            );
+        }
     }
 }
 

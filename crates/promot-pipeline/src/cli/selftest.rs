@@ -24,13 +24,13 @@ pub(crate) fn selftest(args: &SelftestArgs) -> Result<(), Failure> {
             ComputeDevice::Cpu => {
                 let host = Host::with_precision(precision);
                 title(&found.device.to_string(), precision)?;
-                check(&host, precision)? + measure(&host, false)?
+                check(&host, precision)? + measure(&host, None, false)?
             }
             ComputeDevice::Cuda(index) => {
                 let gpu = open_gpu(index, precision)?;
                 title(&format!("{}, {}", found.device, gpu.name()), precision)?;
                 let wrong = tell("instructions", &intrinsics(&gpu)?)?;
-                wrong + check(&gpu, precision)? + measure(&gpu, true)?
+                wrong + check(&gpu, precision)? + measure(&gpu, gpu.peak(), true)?
             }
         };
     }
@@ -73,16 +73,18 @@ fn tell(kind: &str, checks: &[Check]) -> Result<usize, Failure> {
     Ok(checks.iter().filter(|check| !check.passed()).count())
 }
 
-/// Prints speeds; they cannot fail.
-fn measure<B: Backend>(device: &B, large: bool) -> Result<usize, Failure> {
+/// Prints speeds, and which share of the peak they are where that is known; they cannot fail.
+fn measure<B: Backend>(device: &B, peak: Option<f64>, large: bool) -> Result<usize, Failure> {
     let mut text = "  speed, forward and backward\n".to_owned();
     for speed in speeds(device, large)? {
         let Speed { name, seconds, .. } = &speed;
+        let share = |peak| format!(", {:.0}% of the peak", 100.0 * speed.rate() / peak);
         let _ = writeln!(
             text,
-            "    {name:58} {:9.3} ms, {:.3} TFLOP/s",
+            "    {name:58} {:9.3} ms, {:.3} TFLOP/s{}",
             1e3 * seconds,
-            speed.rate() / 1e12
+            speed.rate() / 1e12,
+            peak.map_or_else(String::new, share)
         );
     }
     print(&text)?;

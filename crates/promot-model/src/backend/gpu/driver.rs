@@ -109,6 +109,11 @@ pub struct Product {
 pub trait Driver {
     /// What the device is called.
     fn name(&self) -> String;
+    /// Operations a second that its hardware can do at most in products of a precision, if that is known.
+    fn peak(&self, precision: Precision) -> Option<f64> {
+        let _ = precision;
+        None
+    }
     /// Memory with undefined contents, aligned to 256 bytes. `bytes` is not 0.
     fn allocate(&self, bytes: usize) -> Result<Address, GpuError>;
     /// Whether freed memory is kept for the next who asks instead of being given back: where asking is

@@ -89,6 +89,12 @@ impl Gpu {
         self.0.driver.name()
     }
 
+    /// Operations a second that the hardware can do at most in products of the device's precision, if that
+    /// is known.
+    pub fn peak(&self) -> Option<f64> {
+        self.0.driver.peak(self.0.precision)
+    }
+
     /// Asks the driver for something, unless it failed before.
     fn ask<T>(&self, doing: impl FnOnce(&dyn Driver) -> Result<T, GpuError>) -> Option<T> {
         if self.0.error.borrow().is_some() {

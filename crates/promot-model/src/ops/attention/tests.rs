@@ -215,29 +215,34 @@ fn equals_an_f64_loop_around_borders() {
     }
 }
 
+/// Sequences of all lengths, none among them; up to `most_heads` heads of keys, and as many queries' each.
+fn random_case(stream: &mut promot_core::Stream, most_heads: usize) -> Case {
+    let sequences = stream.random_range(1..5);
+    let most = [4, 9, 40, 150][stream.random_range(0..4)];
+    let mut lengths = || {
+        (0..sequences)
+            .map(|_| stream.random_range(0..=most))
+            .collect()
+    };
+    let (q, k): (Vec<_>, Vec<_>) = (lengths(), lengths());
+    let kv_heads = stream.random_range(1..=most_heads);
+    Case {
+        q,
+        k,
+        heads: kv_heads * stream.random_range(1..=most_heads),
+        kv_heads,
+        d_kv: [1, 3, 8, 20, 64][stream.random_range(0..5)],
+        causal: stream.random(),
+        bias: stream.random(),
+        scale: if stream.random() { 1.0 } else { 0.3 },
+    }
+}
+
 #[test]
 fn equals_an_f64_loop_for_random_shapes() {
     let mut stream = promot_core::Stream::seed_from_u64(20);
     for _ in 0..60 {
-        let sequences = stream.random_range(1..5);
-        let most = [4, 9, 40, 150][stream.random_range(0..4)];
-        let mut lengths = || {
-            (0..sequences)
-                .map(|_| stream.random_range(0..=most))
-                .collect()
-        };
-        let (q, k): (Vec<_>, Vec<_>) = (lengths(), lengths());
-        let kv_heads = stream.random_range(1..4);
-        let case = Case {
-            q,
-            k,
-            heads: kv_heads * stream.random_range(1..4),
-            kv_heads,
-            d_kv: [1, 3, 8, 20, 64][stream.random_range(0..5)],
-            causal: stream.random(),
-            bias: stream.random(),
-            scale: if stream.random() { 1.0 } else { 0.3 },
-        };
+        let case = random_case(&mut stream, 3);
         let dropout = DROPOUT;
         case.check(Precision::F32, stream.random::<bool>().then_some(dropout));
         case.check(Precision::Bf16, stream.random::<bool>().then_some(dropout));

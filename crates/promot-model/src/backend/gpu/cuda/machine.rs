@@ -5,6 +5,7 @@ use cudarc::driver::sys::{self, CUdevice, CUdevice_attribute, CUresult};
 
 use super::super::GpuError;
 use super::context::{Context, failed};
+use super::peak::Units;
 use super::products;
 
 /// The kernels' PTX is for this compute capability and later ones: bf16 on tensor cores came with it.
@@ -148,15 +149,28 @@ impl Machine {
         }
     }
 
+    fn attribute(&self, index: usize, attribute: CUdevice_attribute) -> Result<u32, GpuError> {
+        // SAFETY: the handle is one that the driver gave.
+        let value = unsafe { result::device::get_attribute(self.handle(index)?, attribute) };
+        let value = value.map_err(failed("asking what the device can do"))?;
+        Ok(u32::try_from(value).unwrap_or(0))
+    }
+
+    /// What computes on a GPU.
+    pub(super) fn units(&self, index: usize) -> Result<Units, GpuError> {
+        let multiprocessors = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        let kilohertz = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE;
+        Ok(Units {
+            capability: self.device(index)?.compute_capability,
+            multiprocessors: self.attribute(index, multiprocessors)?,
+            clock: 1e3 * f64::from(self.attribute(index, kilohertz)?),
+        })
+    }
+
     /// What a GPU is.
     pub(super) fn device(&self, index: usize) -> Result<DeviceInfo, GpuError> {
         let handle = self.handle(index)?;
-        let attribute = |attribute| {
-            // SAFETY: the handle is one that the driver gave.
-            let value = unsafe { result::device::get_attribute(handle, attribute) };
-            let value = value.map_err(failed("asking what the device can do"))?;
-            Ok(u32::try_from(value).unwrap_or(0))
-        };
+        let attribute = |attribute| self.attribute(index, attribute);
         let major = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
         let minor = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
         let asking = "asking what the device is";

@@ -9,6 +9,7 @@ mod context;
 mod layout;
 mod machine;
 mod modules;
+mod peak;
 mod products;
 
 use cudarc::driver::result;
@@ -16,6 +17,7 @@ use cudarc::driver::result;
 use self::context::{Context, failed};
 use self::machine::Machine;
 use self::modules::Modules;
+use self::peak::Units;
 use self::products::Products;
 use super::{Address, Driver, Gpu, GpuError, Launch, Product};
 use crate::gemm::Precision;
@@ -29,6 +31,7 @@ pub struct CudaDriver {
     modules: Modules,
     context: Context,
     name: String,
+    units: Units,
 }
 
 impl CudaDriver {
@@ -49,6 +52,7 @@ impl CudaDriver {
             modules: Modules::default(),
             context,
             name: info.name,
+            units: machine.units(index)?,
         })
     }
 }
@@ -75,6 +79,10 @@ impl Drop for CudaDriver {
 impl Driver for CudaDriver {
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn peak(&self, precision: Precision) -> Option<f64> {
+        self.units.peak(precision)
     }
 
     fn allocate(&self, bytes: usize) -> Result<Address, GpuError> {

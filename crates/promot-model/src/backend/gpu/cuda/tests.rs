@@ -167,6 +167,8 @@ fn on_the_usual_machine() {
     // A crash is told once it is asked for, and ends what is asked for afterwards.
     let gpu = Gpu::open(0, Precision::F32).unwrap();
     assert_eq!(gpu.kernels(), "cuda-f32 (Stand-in 0)");
+    // 10 multiprocessors at 1.5 GHz, 256 operations each.
+    assert_eq!(gpu.peak(), Some(256.0 * 10.0 * 1.5e9));
     let buffer = gpu.upload(vec![1.0, 2.0]);
     assert_eq!(gpu.download(buffer.as_ref()), [1.0, 2.0]);
     assert_eq!(gpu.check(), Ok(()));

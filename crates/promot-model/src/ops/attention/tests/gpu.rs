@@ -84,25 +84,7 @@ fn equals_an_f64_loop_for_all_widths_of_heads() {
 fn equals_an_f64_loop_for_random_shapes_on_the_gpu() {
     let mut stream = promot_core::Stream::seed_from_u64(21);
     for _ in 0..20 {
-        let sequences = stream.random_range(1..5);
-        let most = [4, 9, 40, 150][stream.random_range(0..4)];
-        let mut lengths = || {
-            (0..sequences)
-                .map(|_| stream.random_range(0..=most))
-                .collect()
-        };
-        let (q, k): (Vec<_>, Vec<_>) = (lengths(), lengths());
-        let kv_heads = stream.random_range(1..3);
-        let case = Case {
-            q,
-            k,
-            heads: kv_heads * stream.random_range(1..3),
-            kv_heads,
-            d_kv: [1, 3, 8, 20, 64][stream.random_range(0..5)],
-            causal: stream.random(),
-            bias: stream.random(),
-            scale: if stream.random() { 1.0 } else { 0.3 },
-        };
+        let case = random_case(&mut stream, 2);
         case.check_on_gpu(stream.random::<bool>().then_some(DROPOUT));
     }
 }

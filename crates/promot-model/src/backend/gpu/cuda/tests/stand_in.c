@@ -41,6 +41,8 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
     switch (attribute) {
     case 75: *value = machine_is("old device") && device == 40 ? 7 : 8; return OK; // capability, major
     case 76: *value = 6; return OK;                                               // capability, minor
+    case 13: *value = 1500000; return OK; // clock in kHz
+    case 16: *value = 10; return OK;      // multiprocessors
     case 100: *value = 0; return OK; // reads host memory through the host's page tables
     default: return INVALID;
     }
