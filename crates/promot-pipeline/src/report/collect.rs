@@ -50,6 +50,9 @@ impl Report {
             kernels: Vec::new(),
             tables: Vec::new(),
             training: Vec::new(),
+            curves: Vec::new(),
+            alignments: Vec::new(),
+            drift: Vec::new(),
         };
         for stage in plan.stages() {
             let directory = store.stage(stage);

@@ -1,15 +1,21 @@
 //! What comes out of an evaluation: as data, as a table for the terminal, as Markdown.
 
+mod alignment;
 pub(crate) mod answers;
 mod collect;
+mod curve;
 mod differences;
+mod drift;
 mod markdown;
 mod table;
 
+pub use alignment::{AlignmentData, AlignmentPoint};
 pub use answers::AnsweredRow;
 pub use collect::CollectError;
 pub(crate) use collect::read_table;
+pub use curve::{CurveData, CurvePoint, CurveSeries};
 pub use differences::{ComparedOver, ModelDifference};
+pub use drift::DriftRecord;
 pub use markdown::markdown;
 pub use table::terminal;
 
@@ -78,6 +84,15 @@ pub struct Report {
     pub tables: Vec<(String, TableData)>,
     /// Each tuning stage's name and the checkpoints it measured.
     pub training: Vec<(String, serde_json::Value)>,
+    /// Each curve stage's name and what it measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub curves: Vec<(String, CurveData)>,
+    /// Each gradients stage's name and what it measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alignments: Vec<(String, AlignmentData)>,
+    /// Each monitored tuning stage's name and what its drift monitor saw.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<(String, Vec<DriftRecord>)>,
 }
 
 impl TableData {
