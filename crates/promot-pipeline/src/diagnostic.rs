@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// A place in one of the texts that make a pipeline: the file, or a `--set` argument.
+/// A place in one of the texts that make a pipeline: the file, a `--set` argument, or an included file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// 0 is the file, `i` the `i`-th `--set` argument.
+    /// 0 is the file, `i` the `i`-th `--set` argument; included files come after those.
     pub source: usize,
     /// From 1.
     pub line: usize,
@@ -77,19 +77,47 @@ pub fn nearest<'a>(name: &str, valid: &[&'a str]) -> Option<&'a str> {
 /// The texts that places point into.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// Name and text of the file, then of every `--set` argument.
+    /// Name and text of the file, then of every `--set` argument, then of every included file.
     texts: Vec<(String, String)>,
+    sets: Vec<String>,
 }
 
 impl Sources {
     /// The file and the `--set` arguments, which show as written on the command line.
     pub fn new(file: &str, text: &str, sets: &[String]) -> Self {
-        let sets = sets.iter().map(|set| (format!("--set {set}"), set.clone()));
+        let shown = sets.iter().map(|set| (format!("--set {set}"), set.clone()));
         Self {
             texts: std::iter::once((file.to_owned(), text.to_owned()))
-                .chain(sets)
+                .chain(shown)
                 .collect(),
+            sets: sets.to_vec(),
         }
+    }
+
+    /// Adds an included file and returns its number.
+    pub(crate) fn add_file(&mut self, name: &str, text: &str) -> usize {
+        self.texts.push((name.to_owned(), text.to_owned()));
+        self.texts.len() - 1
+    }
+
+    /// The `--set` arguments.
+    pub(crate) fn sets(&self) -> &[String] {
+        &self.sets
+    }
+
+    /// The name of a text.
+    pub(crate) fn name(&self, source: usize) -> &str {
+        &self.texts[source].0
+    }
+
+    /// A text.
+    pub(crate) fn text(&self, source: usize) -> &str {
+        &self.texts[source].1
+    }
+
+    /// Whether it is a file, in which lines can be shown.
+    fn is_file(&self, source: usize) -> bool {
+        source == 0 || source > self.sets.len()
     }
 }
 
@@ -110,7 +138,7 @@ impl fmt::Display for Rendered<'_> {
                 column,
             } = diagnostic.place;
             let (name, text) = &self.sources.texts[source];
-            if source == 0 {
+            if self.sources.is_file(source) {
                 writeln!(f, "error: {}", diagnostic.message)?;
                 writeln!(f, "  --> {name}:{line}:{column}")?;
                 let source_line = text.lines().nth(line - 1).unwrap_or("");

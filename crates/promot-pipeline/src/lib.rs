@@ -8,6 +8,7 @@
 //!
 //! use promot_core::{Event, StopFlag};
 //! use promot_model::backend::Host;
+//! use promot_pipeline::diagnostic::Sources;
 //! use promot_pipeline::report::{Report, terminal};
 //! use promot_pipeline::run::{Context, Selection, Store, check_inputs, run};
 //! use promot_pipeline::{plan, spec};
@@ -26,8 +27,9 @@
 //!       rows: 4
 //! ";
 //! // Every problem of the file at once, each with its line and column.
-//! let root = spec::parse(text, &["seed=1".to_owned()]).expect("YAML");
-//! let plan = plan::compile(&root, Path::new(".")).expect("a valid pipeline");
+//! let mut sources = Sources::new("example.yaml", text, &["seed=1".to_owned()]);
+//! let spec = spec::parse(&mut sources, Path::new("example.yaml")).expect("YAML");
+//! let plan = plan::compile(&spec).expect("a valid pipeline");
 //! check_inputs(&plan)?;
 //!
 //! let directory = tempfile::tempdir().unwrap();

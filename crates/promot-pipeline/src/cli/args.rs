@@ -86,6 +86,10 @@ pub(crate) struct PipelineArgs {
     /// `stages.prompt.prompt_tune.steps=100`; the value is YAML
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub(crate) sets: Vec<String>,
+    /// Of a file with a `matrix`, only the combinations with this value, for example `seed=1`
+    /// (repeatable)
+    #[arg(long = "point", value_name = "SETTING=VALUE")]
+    pub(crate) points: Vec<String>,
     /// Where models compute, instead of what the file says: `cpu`, `cuda` (the first GPU), `cuda:1` (by
     /// its number, see `promot-pipeline devices`) or `auto` (a GPU if there is one that can be used,
     /// else the CPU). Short for `--set device=DEVICE`

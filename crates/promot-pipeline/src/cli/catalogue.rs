@@ -43,6 +43,7 @@ pub(crate) fn samples(args: &SamplesArgs) -> Result<(), Failure> {
         Some(file) => Some(load_plan(&PipelineArgs {
             file: file.clone(),
             sets: Vec::new(),
+            points: Vec::new(),
             device: None,
         })?),
         None => None,

@@ -1,17 +1,24 @@
-//! From a file name to a plan, or to all that is wrong with it.
+//! From a file name to plans, or to all that is wrong with it.
 
 use std::fs;
-use std::path::Path;
 
 use promot_pipeline::diagnostic::{Diagnostics, Rendered, Sources};
 use promot_pipeline::plan::{Plan, compile};
-use promot_pipeline::spec;
+use promot_pipeline::spec::{self, Point, Setting};
 
 use super::args::PipelineArgs;
 use super::failure::Failure;
 
-/// The plan of a pipeline file.
-pub(crate) fn load(args: &PipelineArgs) -> Result<Plan, Failure> {
+/// The plan of one combination of a matrix' values.
+pub(crate) struct PlannedPoint {
+    /// The values; none without a matrix.
+    pub(crate) settings: Vec<Setting>,
+    /// The plan with them.
+    pub(crate) plan: Plan,
+}
+
+/// The plans of a pipeline file, one for each point of its matrix that the arguments ask for.
+pub(crate) fn load_points(args: &PipelineArgs) -> Result<Vec<PlannedPoint>, Failure> {
     let name = args.file.display().to_string();
     let bytes = fs::read(&args.file).map_err(|error| {
         Failure::BadInput(format!(
@@ -23,14 +30,83 @@ pub(crate) fn load(args: &PipelineArgs) -> Result<Plan, Failure> {
         let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
         Failure::BadInput(format!("error: {name}:{line}: not UTF-8 text"))
     })?;
-    let directory = args.file.parent().unwrap_or(Path::new(""));
-    let sets = args.all_sets();
-    let plan = spec::parse(&text, &sets).and_then(|root| compile(&root, directory));
-    plan.map_err(|diagnostics: Diagnostics| {
+    let mut sources = Sources::new(&name, &text, &args.all_sets());
+    let points = spec::parse(&mut sources, &args.file).and_then(|spec| spec.points());
+    let told = |diagnostics: Diagnostics| {
         let rendered = Rendered {
-            sources: &Sources::new(&name, &text, &sets),
+            sources: &sources,
             diagnostics: &diagnostics.into_sorted(),
         };
         Failure::BadInput(rendered.to_string())
-    })
+    };
+    let points = chosen(points.map_err(told)?, &args.points)?;
+    let plan = |point: Point| {
+        Ok(PlannedPoint {
+            settings: point.settings,
+            plan: compile(&point.spec).map_err(told)?,
+        })
+    };
+    points.into_iter().map(plan).collect()
+}
+
+/// The plan of a pipeline file, or of the only point that the arguments ask for.
+pub(crate) fn load(args: &PipelineArgs) -> Result<Plan, Failure> {
+    let mut points = load_points(args)?;
+    if points.len() == 1 {
+        return Ok(points.remove(0).plan);
+    }
+    let listed: Vec<String> = points
+        .iter()
+        .map(|point| describe(&point.settings))
+        .collect();
+    Err(Failure::BadInput(format!(
+        "error: {}: a matrix of {} pipelines\n  hint: choose one, for example --point {}",
+        args.file.display(),
+        points.len(),
+        listed[0].replace(", ", " --point "),
+    )))
+}
+
+/// Settings as people write them.
+pub(crate) fn describe(settings: &[Setting]) -> String {
+    let keys: Vec<&str> = settings.iter().map(Setting::key).collect();
+    let written = settings.iter().map(|setting| {
+        // Two settings of one name are told apart by their paths.
+        let same = keys.iter().filter(|key| **key == setting.key()).count();
+        let name = if same == 1 {
+            setting.key()
+        } else {
+            &setting.path
+        };
+        format!("{name}={}", setting.value)
+    });
+    written.collect::<Vec<_>>().join(", ")
+}
+
+/// The points that have all the values asked for.
+fn chosen(points: Vec<Point>, wanted: &[String]) -> Result<Vec<Point>, Failure> {
+    let has = |point: &Point, wanted: &str| {
+        wanted.split_once('=').is_some_and(|(name, value)| {
+            point.settings.iter().any(|setting| {
+                (setting.path == name || setting.key() == name) && setting.value == value
+            })
+        })
+    };
+    for wanted in wanted {
+        if !points.iter().any(|point| has(point, wanted)) {
+            let listed: Vec<String> = points
+                .iter()
+                .map(|point| describe(&point.settings))
+                .collect();
+            let hint = match listed.as_slice() {
+                [only] if only.is_empty() => "the file has no `matrix`".to_owned(),
+                _ => format!("there are: {}", listed.join("; ")),
+            };
+            return Err(Failure::BadInput(format!(
+                "error: --point {wanted}: no such point\n  hint: {hint}"
+            )));
+        }
+    }
+    let has_all = |point: &Point| wanted.iter().all(|wanted| has(point, wanted));
+    Ok(points.into_iter().filter(has_all).collect())
 }

@@ -11,56 +11,74 @@ use promot_model::train::TrainingBackend;
 use promot_pipeline::diagnostic::nearest;
 use promot_pipeline::hub::Watch;
 use promot_pipeline::plan::{ComputeDevice, Plan};
-use promot_pipeline::report::{Report, markdown, terminal};
+use promot_pipeline::report::{Report, Summary, SummaryGroup, markdown, terminal};
 use promot_pipeline::run::{self, Context, Selection, Store, check_inputs, fetch_inputs};
+use promot_pipeline::spec::Setting;
 
 use super::args::{ReportArgs, ReportFormat, RunArgs};
 use super::devices::open_gpu;
 use super::failure::Failure;
-use super::load::load;
+use super::load::{PlannedPoint, describe, load_points};
 use super::output::print;
 use super::progress::Progress;
 
-/// Runs a pipeline and prints its tables.
+/// Runs a pipeline, or all those of its matrix, and prints the tables.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     // First of all: the first op would choose the threads itself.
     set_threads(args.threads.unwrap_or(0).into())
         .context("--threads")
         .map_err(Failure::Failed)?;
-    let plan = load(&args.stored.pipeline)?;
+    let points = load_points(&args.stored.pipeline)?;
+    // All points have the same stages.
+    let plan = &points[0].plan;
     let selection = Selection {
-        only: stages(&plan, "--only", &args.only)?,
-        force: stages(&plan, "--force", &args.force)?,
+        only: stages(plan, "--only", &args.only)?,
+        force: stages(plan, "--force", &args.force)?,
     };
     let stop = StopFlag::new();
     stop_on_ctrl_c(&stop);
     if let Some(note) = &plan.device.note {
         eprintln!("{note}");
     }
-    match plan.device.device {
-        ComputeDevice::Cpu => {
-            let device = Host::with_precision(plan.precision);
-            run_on(&device, args, &plan, &selection, &stop)
+    let mut reports = Vec::new();
+    for point in &points {
+        if points.len() > 1 {
+            eprintln!("{}", describe(&point.settings));
         }
-        // Before anything is fetched, read or written.
-        ComputeDevice::Cuda(index) => {
-            let device = open_gpu(index, plan.precision)?;
-            run_on(&device, args, &plan, &selection, &stop)
-        }
+        let report = match point.plan.device.device {
+            ComputeDevice::Cpu => {
+                let device = Host::with_precision(point.plan.precision);
+                run_on(&device, args, point, &selection, &stop)?
+            }
+            // Before anything is fetched, read or written.
+            ComputeDevice::Cuda(index) => {
+                let device = open_gpu(index, point.plan.precision)?;
+                run_on(&device, args, point, &selection, &stop)?
+            }
+        };
+        reports.extend(report);
     }
+    if reports.len() > 1 {
+        let summary = summary(&points, &reports);
+        write_summary(&summary, &args.stored.store)?;
+        print(&summary.terminal())?;
+    }
+    Ok(())
 }
 
+/// Runs one plan and prints its tables; there is a report if all stages were asked for.
 fn run_on<B: TrainingBackend>(
     device: &B,
     args: &RunArgs,
-    plan: &Plan,
+    point: &PlannedPoint,
     selection: &Selection,
     stop: &StopFlag,
-) -> Result<(), Failure> {
+) -> Result<Option<Report>, Failure> {
+    let plan = &point.plan;
     download(plan, stop)?;
     check_inputs(plan)?;
     let store = Store::new(&args.stored.store);
-    let reports = report_directory(&args.stored.store, plan);
+    let reports = report_directory(&args.stored.store, point);
     let log = reports.join("events.jsonl");
     let progress = fs::create_dir_all(&reports)
         .and_then(|()| Progress::new(&log))
@@ -85,27 +103,19 @@ fn run_on<B: TrainingBackend>(
                 store.stage(stage).artifact().display()
             );
         }
-        return Ok(());
+        return Ok(None);
     }
 
     let report = collect(plan, &store)?;
-    let json = serde_json::to_vec_pretty(&report).expect("plain data serialises");
-    for (name, bytes) in [
-        ("report.json", json),
-        ("report.md", markdown(&report).into_bytes()),
-    ] {
-        let path = reports.join(name);
-        write_atomically(&path, &bytes)
-            .with_context(|| path.display().to_string())
-            .map_err(Failure::Failed)?;
-    }
+    write(&reports.join("report.json"), &json(&report))?;
+    write(&reports.join("report.md"), &markdown(&report))?;
     print_tables(&report)?;
     eprintln!("report: {}", reports.join("report.md").display());
-    Ok(())
+    Ok(Some(report))
 }
 
 /// Inputs come here before anything is written: a run without its model leaves no reports.
-fn download(plan: &Plan, stop: &StopFlag) -> Result<(), Failure> {
+pub(crate) fn download(plan: &Plan, stop: &StopFlag) -> Result<(), Failure> {
     let progress = Progress::on_screen();
     let watch = Watch {
         events: &progress,
@@ -118,16 +128,70 @@ fn download(plan: &Plan, stop: &StopFlag) -> Result<(), Failure> {
 
 /// Shows a finished run again.
 pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
-    let plan = load(&args.stored.pipeline)?;
-    let report = collect(&plan, &Store::new(&args.stored.store))?;
-    match args.format {
-        ReportFormat::Table => print_tables(&report),
-        ReportFormat::Markdown => print(&markdown(&report)),
-        ReportFormat::Json => {
-            let json = serde_json::to_string_pretty(&report).expect("plain data serialises");
-            print(&(json + "\n"))
+    let points = load_points(&args.stored.pipeline)?;
+    let store = Store::new(&args.stored.store);
+    let reports: Result<Vec<Report>, Failure> = points
+        .iter()
+        .map(|point| collect(&point.plan, &store))
+        .collect();
+    let reports = reports?;
+    if let [report] = reports.as_slice() {
+        return match args.format {
+            ReportFormat::Table => print_tables(report),
+            ReportFormat::Markdown => print(&markdown(report)),
+            ReportFormat::Json => print(&json(report)),
+        };
+    }
+    let summary = summary(&points, &reports);
+    print(&match args.format {
+        ReportFormat::Table => summary.terminal(),
+        ReportFormat::Markdown => summary.markdown(),
+        ReportFormat::Json => json(&summary),
+    })
+}
+
+/// Reports that differ in their seeds only are put together.
+fn summary(points: &[PlannedPoint], reports: &[Report]) -> Summary {
+    let mut groups: Vec<(String, Vec<Report>)> = Vec::new();
+    for (point, report) in points.iter().zip(reports) {
+        let is_seed = |setting: &&Setting| setting.path == "seed";
+        let others = point.settings.iter().filter(|setting| !is_seed(setting));
+        let settings = describe(&others.cloned().collect::<Vec<_>>());
+        match groups.iter_mut().find(|(known, _)| *known == settings) {
+            Some((_, group)) => group.push(report.clone()),
+            None => groups.push((settings, vec![report.clone()])),
         }
     }
+    let groups = groups.into_iter();
+    Summary {
+        pipeline: points[0].plan.name.clone(),
+        groups: groups
+            .map(|(settings, reports)| SummaryGroup::new(settings, &reports))
+            .collect(),
+    }
+}
+
+fn write_summary(summary: &Summary, store: &Path) -> Result<(), Failure> {
+    let directory = store
+        .join("runs")
+        .join(format!("{}-matrix", summary.pipeline));
+    fs::create_dir_all(&directory)
+        .with_context(|| directory.display().to_string())
+        .map_err(Failure::Failed)?;
+    write(&directory.join("summary.json"), &json(summary))?;
+    write(&directory.join("summary.md"), &summary.markdown())?;
+    eprintln!("summary: {}", directory.join("summary.md").display());
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    write_atomically(path, text.as_bytes())
+        .with_context(|| path.display().to_string())
+        .map_err(Failure::Failed)
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("plain data serialises") + "\n"
 }
 
 fn print_tables(report: &Report) -> Result<(), Failure> {
@@ -150,14 +214,28 @@ fn collect(plan: &Plan, store: &Store) -> Result<Report, Failure> {
     })
 }
 
-/// Every seed has reports of its own, and so have every precision and kind of device.
-fn report_directory(store: &Path, plan: &Plan) -> PathBuf {
+/// Every seed has reports of its own, and so have every precision, kind of device and point of a matrix.
+fn report_directory(store: &Path, point: &PlannedPoint) -> PathBuf {
+    let plan = &point.plan;
     let mut name = format!("{}-seed{}", plan.name, plan.seed.value());
     if plan.precision != Precision::default() {
         name = format!("{name}-{}", plan.precision.name());
     }
     if plan.device.device != ComputeDevice::default() {
         name = format!("{name}-{}", plan.device.device.kind());
+    }
+    let others = point.settings.iter().filter(|s| s.path != "seed");
+    let others = describe(&others.cloned().collect::<Vec<_>>());
+    if !others.is_empty() {
+        let plain = |c: char| {
+            if c.is_alphanumeric() || "=.-_".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        };
+        let others: String = others.replace(", ", "-").chars().map(plain).collect();
+        name = format!("{name}-{others}");
     }
     store.join("runs").join(name)
 }
@@ -179,7 +257,7 @@ fn stages(plan: &Plan, option: &str, names: &[String]) -> Result<Vec<String>, Fa
 }
 
 /// The first Ctrl-C stops after the current step, the second at once.
-fn stop_on_ctrl_c(stop: &StopFlag) {
+pub(crate) fn stop_on_ctrl_c(stop: &StopFlag) {
     let stop = stop.clone();
     let handler = move || {
         if stop.is_requested() {

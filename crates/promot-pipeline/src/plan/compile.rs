@@ -1,6 +1,6 @@
 //! The only way to a [`Plan`]: resolves, checks and orders, and reports all problems at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use petgraph::algo::{tarjan_scc, toposort};
@@ -12,6 +12,7 @@ use super::hub_model::hub_model;
 use super::key;
 use super::params::{BaseModel, EvalParams, MixParams, StageKind};
 use super::read::{Reader, Reference, read_tasks};
+use super::recipe;
 use super::tasks::TaskSet;
 use super::widths::check_widths;
 use super::{Plan, Stage};
@@ -20,18 +21,26 @@ use promot_model::gemm::Precision;
 
 use crate::builtin;
 use crate::diagnostic::{Diagnostics, Place};
-use crate::spec::{Fields, Node, Value};
+use crate::spec::{Fields, Node, Spec, Value};
 
 /// Checks a parsed file and makes a plan of it. Opens no device (`device: auto` asks the driver which
 /// there are) and reads no weights, apart from
-/// the digests of files it names; relative paths start from `directory`. Of a model of the Hugging
-/// Face Hub it fetches the list of files and the configuration ([`crate::hub`]).
+/// the digests of files it names; relative paths start from the file that they stand in. Of a model of
+/// the Hugging Face Hub it fetches the list of files and the configuration ([`crate::hub`]).
+///
+/// A file with a `matrix` is several plans, one for each of [`Spec::points`].
 ///
 /// # Errors
 /// All problems of the file at once.
-pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
+pub fn compile(spec: &Spec) -> Result<Plan, Diagnostics> {
+    let root = &spec.root;
     let mut diagnostics = Diagnostics::new();
     let mut fields = Fields::of(root, "a pipeline", &mut diagnostics);
+    if let Some(matrix) = fields.take("matrix") {
+        let hint = "ask the specification for its points, and compile each of them".to_owned();
+        let message = "`matrix`: this file is several pipelines";
+        diagnostics.push(matrix.place, message, Some(hint));
+    }
     let version = fields.require("version", &mut diagnostics);
     if let Some(node) = version
         && !matches!(&node.value, Value::Scalar(scalar) if scalar.as_u64() == Some(1))
@@ -49,7 +58,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
     let device = device(&mut fields, &mut diagnostics);
     let base = fields
         .take("model")
-        .and_then(|node| base_model(node, directory, &mut diagnostics));
+        .and_then(|node| base_model(node, spec.directory(node.place), &mut diagnostics));
     let tasks = match fields.take("tasks") {
         Some(node) => read_tasks(node, &mut diagnostics),
         None => TaskSet::default(),
@@ -59,16 +68,19 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
     fields.finish(&mut diagnostics);
 
     let mut parsed: Vec<Parsed> = Vec::new();
+    let mut parents = BTreeMap::new();
     if let Some(stages) = stages {
         match &stages.value {
             Value::Map(entries) if !entries.is_empty() => {
-                for (name, place, node) in entries {
+                let (entries, of_recipes) = recipe::expand(entries, &mut diagnostics);
+                parents = of_recipes;
+                for (name, place, node) in &entries {
                     check_stage_name(name, *place, &mut diagnostics);
                     let mut reader = Reader {
                         diagnostics: &mut diagnostics,
                         references: Vec::new(),
                         tasks: &tasks,
-                        directory,
+                        directory: spec.directory(*place),
                         uses_base: None,
                     };
                     let kind = reader.stage(name, *place, node);
@@ -100,6 +112,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
         }
     }
     check_references(&parsed, &mut diagnostics);
+    leave_out_unused(&mut parsed, &parents, &spec.optional);
     check_uses(&mut parsed, &mut diagnostics);
     check_widths(&parsed, base.as_ref(), &mut diagnostics);
     let graph = link(&parsed);
@@ -160,6 +173,29 @@ pub(super) struct Parsed {
     pub(super) place: Place,
     pub(super) kind: Option<StageKind>,
     pub(super) references: Vec<Reference>,
+}
+
+/// Removes the stages of included files that nothing needs.
+fn leave_out_unused(
+    parsed: &mut Vec<Parsed>,
+    parents: &BTreeMap<String, String>,
+    optional: &BTreeSet<String>,
+) {
+    let is_optional =
+        |name: &str| optional.contains(parents.get(name).map_or(name, String::as_str));
+    let names = parsed.iter().map(|stage| stage.name.clone());
+    let mut needed: Vec<String> = names.filter(|name| !is_optional(name)).collect();
+    let mut next = 0;
+    while next < needed.len() {
+        let stage = parsed.iter().find(|stage| stage.name == needed[next]);
+        for reference in stage.into_iter().flat_map(|stage| &stage.references) {
+            if !needed.contains(&reference.name) {
+                needed.push(reference.name.clone());
+            }
+        }
+        next += 1;
+    }
+    parsed.retain(|stage| needed.contains(&stage.name));
 }
 
 fn root_has(root: &Node, key: &str) -> bool {

@@ -7,6 +7,7 @@ mod hub_model;
 mod key;
 mod params;
 mod read;
+mod recipe;
 mod tasks;
 mod why;
 mod widths;
@@ -78,6 +79,18 @@ impl Plan {
     /// If there is none, which compiling has ruled out for the names that stages have.
     pub fn task(&self, name: &str) -> TaskRef {
         self.tasks.find(name).expect("names were resolved")
+    }
+
+    /// The rows of a data or mix stage.
+    pub fn data_of(&self, on: &str) -> Vec<&DataParams> {
+        match self.stage(on).map(|stage| &stage.kind) {
+            Some(StageKind::Data(params)) => vec![params],
+            Some(StageKind::Mix(params)) => {
+                let parts = params.parts.iter();
+                parts.flat_map(|part| self.data_of(&part.data)).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Names of the stages whose artifacts `name` reads, in the order of the file.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{ComparedOver, LEGEND, ModelDifference, Report, TableData, rows};
+use super::{ComparedOver, LEGEND, ModelDifference, Report, Rows, TableData, rows};
 
 /// The whole report: tables, outputs side by side, checkpoints.
 pub fn markdown(report: &Report) -> String {
@@ -13,13 +13,8 @@ pub fn markdown(report: &Report) -> String {
         "\nMatrix products in {precision} (kernels: {kernels})."
     );
     for (stage, data) in &report.tables {
-        let table = rows(data);
         let _ = writeln!(text, "\n## {stage}\n");
-        let _ = writeln!(text, "| {} |", table.header.join(" | "));
-        let _ = writeln!(text, "|{}", "---|".repeat(table.header.len()));
-        for row in &table.rows {
-            let _ = writeln!(text, "| {} |", row.join(" | "));
-        }
+        text += &table(&rows(data));
         let _ = writeln!(text, "\n{LEGEND}\n");
         comparison(&mut text, data);
         let _ = writeln!(text, "### Outputs side by side\n");
@@ -61,6 +56,16 @@ pub fn markdown(report: &Report) -> String {
             let _ = writeln!(text, "| {} | {loss:.4} | {value} |", record["step"]);
         }
         text.push('\n');
+    }
+    text
+}
+
+/// Rows as a table.
+pub(super) fn table(table: &Rows) -> String {
+    let mut text = format!("| {} |\n", table.header.join(" | "));
+    let _ = writeln!(text, "|{}", "---|".repeat(table.header.len()));
+    for row in &table.rows {
+        let _ = writeln!(text, "| {} |", row.join(" | "));
     }
     text
 }

@@ -6,7 +6,9 @@ mod collect;
 mod curve;
 mod differences;
 mod drift;
+mod grid;
 mod markdown;
+mod summary;
 mod table;
 
 pub use alignment::{AlignmentData, AlignmentPoint};
@@ -17,6 +19,7 @@ pub use curve::{CurveData, CurvePoint, CurveSeries};
 pub use differences::{ComparedOver, ModelDifference};
 pub use drift::DriftRecord;
 pub use markdown::markdown;
+pub use summary::{Summary, SummaryCell, SummaryGroup, SummaryRow, SummaryTable};
 pub use table::terminal;
 
 use std::collections::BTreeMap;

@@ -85,7 +85,11 @@ mod tests {
     #[test]
     fn all_missing_variables_are_told_with_their_places() {
         let text = "a: ${MISSING_A}\nb: [1, '${MISSING_B}']\n";
-        let problems = crate::spec::parse(text, &[]).unwrap_err().into_sorted();
+        let mut sources = crate::diagnostic::Sources::new("pipeline.yaml", text, &[]);
+        let file = std::path::Path::new("pipeline.yaml");
+        let problems = crate::spec::parse(&mut sources, file)
+            .unwrap_err()
+            .into_sorted();
         let found: Vec<_> = problems
             .iter()
             .map(|p| (p.place.line, p.place.column, p.message.as_str()))

@@ -30,6 +30,17 @@ pub(super) fn apply(root: &mut Node, source: usize, argument: &str, diagnostics:
             return;
         }
     };
+    assign(root, path, value, place, diagnostics);
+}
+
+/// Puts `value` where `path` leads to; `place` is where somebody asked for it.
+pub(super) fn assign(
+    root: &mut Node,
+    path: &str,
+    value: Node,
+    place: Place,
+    diagnostics: &mut Diagnostics,
+) {
     let mut at = root;
     for (depth, key) in path.split('.').enumerate() {
         let Value::Map(entries) = &mut at.value else {

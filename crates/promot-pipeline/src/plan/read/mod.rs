@@ -12,6 +12,7 @@ use promot_data::mini;
 pub(super) use tasks::read_tasks;
 
 use super::params::{DataParams, DataSource, MixParams, MixPart, StageKind};
+use super::recipe;
 use super::tasks::TaskSet;
 use crate::diagnostic::{Diagnostics, Place};
 use crate::spec::{Fields, Node, Value};
@@ -74,7 +75,8 @@ pub(super) struct Reader<'d> {
 }
 
 /// The kinds of stages.
-pub(super) const KINDS: [&str; 7] = [
+pub(super) const KINDS: [&str; 8] = [
+    recipe::KIND,
     "data",
     "mix",
     "pretrain",
