@@ -67,6 +67,7 @@ pub fn run(
         events: &stopwatch,
         stop: &StopFlag::new(),
         measure: None,
+        keep: None,
     };
     train(model, adapters, options, surroundings)
 }

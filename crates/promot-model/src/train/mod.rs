@@ -18,6 +18,7 @@ pub use tunables::{Tune, Tuned};
 
 use crate::arch::Model;
 use crate::backend::Backend;
+use crate::checkpoint::CheckpointError;
 use crate::graph::Var;
 use crate::lora::Lora;
 use crate::ops::cross_entropy::LabelSmoothing;
@@ -44,6 +45,9 @@ pub struct TrainOptions {
     pub optimizer: Optimizer,
     /// Its learning rate.
     pub schedule: Schedule,
+    /// How prompts are updated, if not in the same way: where model and prompts are tuned at once, they
+    /// want different things of an optimizer.
+    pub prompts: Option<PromptUpdates>,
     /// The largest norm of all gradients together, if limited.
     pub max_gradient_norm: Option<f32>,
     /// Parts a batch is computed in, to save memory; gradients are those of the whole batch.
@@ -57,6 +61,15 @@ pub struct TrainOptions {
     pub dropout: f32,
     /// Where dropout masks come from.
     pub seed: Seed,
+}
+
+/// How prompts are updated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptUpdates {
+    /// Their optimizer.
+    pub optimizer: Optimizer,
+    /// Its learning rate.
+    pub schedule: Schedule,
 }
 
 /// What training is connected to.
@@ -74,7 +87,13 @@ pub struct Surroundings<'a, B: Backend> {
     /// Measures a checkpoint by the target task's own metric on rows held out for selection;
     /// `None` asks to stop. Without it, the last checkpoint is the best.
     pub measure: Option<&'a mut Measure<'a, B>>,
+    /// Takes every checkpoint, if they are kept. It is called before the progress is saved, so a run that
+    /// is killed meanwhile calls it again with the same values.
+    pub keep: Option<&'a Keep<'a, B>>,
 }
+
+/// Writes the checkpoint of a step: the model without LoRA's changes, and the adapters.
+pub type Keep<'a, B> = dyn Fn(u64, &Model<B>, &Adapters) -> Result<(), CheckpointError> + 'a;
 
 /// Measures a model, which has LoRA's changes in it, and its soft prompts.
 pub type Measure<'a, B> = dyn FnMut(&Model<B>, &[Var<B>]) -> Option<f64> + 'a;
@@ -140,6 +159,7 @@ pub fn train<B: TrainingBackend>(
         events,
         stop,
         mut measure,
+        keep,
     } = surroundings;
     let files = Files::open(directory)?;
     let mut tunables = Tunables::new(model, adapters, options.tune)?;
@@ -175,6 +195,11 @@ pub fn train<B: TrainingBackend>(
             let best = progress.record(value);
             if best {
                 files.save_best(&progress, &tunables)?;
+            }
+            if let Some(keep) = keep {
+                let adapters = tunables.adapters();
+                tunables.model.device().check()?;
+                keep(progress.step, &tunables.model, &adapters)?;
             }
             files.save(&progress, &tunables)?;
             if let Some(value) = value {

@@ -64,6 +64,7 @@ fn options(tune: Tune, steps: u64) -> TrainOptions {
             ..AdafactorOptions::default()
         }),
         schedule: Schedule::constant(0.02),
+        prompts: None,
         max_gradient_norm: Some(1.0),
         micro_batches: 1,
         recompute: false,
@@ -118,6 +119,7 @@ fn run_from<B: Backend + optim::Kernels>(
         events: &events,
         stop: &stop,
         measure: wrapped.as_mut().map(|m| m as &mut Measure<'_, B>),
+        keep: None,
     };
     train(model_on(device), adapters, options, surroundings)
 }
@@ -257,6 +259,107 @@ fn keeps_the_best_checkpoint_and_the_earliest_of_equals() {
         .map(|r| (r.step, r.value.unwrap()))
         .collect();
     assert_eq!(seen, [(4, 10.0), (8, 50.0), (12, 50.0), (16, 20.0)]);
+}
+
+#[test]
+fn model_and_prompt_are_updated_each_in_its_own_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str, optimizer, rate: f32, prompts| {
+        let options = TrainOptions {
+            optimizer,
+            schedule: Schedule::constant(rate),
+            prompts,
+            ..options(Tune::Both, 6)
+        };
+        let path = directory.path().join(name);
+        run(&path, &options, &[prompt()], None, None).unwrap()
+    };
+    let unscaled = |factored| {
+        Optimizer::Adafactor(AdafactorOptions {
+            multiply_by_parameter_scale: false,
+            factored,
+            ..AdafactorOptions::default()
+        })
+    };
+    let own = |rate| {
+        Some(PromptUpdates {
+            optimizer: unscaled(false),
+            schedule: Schedule::constant(rate),
+        })
+    };
+    // The same way said twice: two groups compute what one does.
+    let one = at("one", unscaled(false), 0.02, None);
+    let two = at("two", unscaled(false), 0.02, own(0.02));
+    assert_eq!(values(&one.model), values(&two.model));
+    assert_eq!(one.adapters, two.adapters);
+    // Nothing moves that has a rate of 0.
+    let prompt_only = at("prompt", unscaled(true), 0.0, own(0.02));
+    assert_eq!(values(&prompt_only.model), values(&model()));
+    assert_ne!(prompt_only.adapters.prompts, [prompt()]);
+    let model_only = at("model", unscaled(true), 0.02, own(0.0));
+    assert_ne!(values(&model_only.model), values(&model()));
+    assert_eq!(model_only.adapters.prompts, [prompt()]);
+    // Different optimizers have states of different shapes, which an interrupted run reads again.
+    let adamw = Optimizer::AdamW(AdamWOptions::default());
+    let options = TrainOptions {
+        optimizer: adamw,
+        prompts: own(0.3),
+        ..options(Tune::Both, 9)
+    };
+    let path = |name: &str| directory.path().join(name);
+    let whole = run(&path("whole"), &options, &[prompt()], None, None).unwrap();
+    let stopped = run(&path("again"), &options, &[prompt()], Some(5), None);
+    assert!(matches!(stopped, Err(TrainError::Stopped { step: 5 })));
+    let again = run(&path("again"), &options, &[prompt()], None, None).unwrap();
+    assert_eq!(values(&again.model), values(&whole.model));
+    assert_eq!(again.adapters, whole.adapters);
+}
+
+#[test]
+fn every_checkpoint_is_given_away_also_after_an_interruption_and_errors_end_the_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = RefCell::new(Vec::new());
+    let run = |name: &str, stop_after: Option<u64>, refuse: Option<u64>| {
+        let stop = StopFlag::new();
+        let events = |event: Event| {
+            if matches!(event, Event::Step { step, .. } if Some(step) == stop_after) {
+                stop.request();
+            }
+        };
+        let keep = |step: u64, model: &Model<Host>, adapters: &Adapters| {
+            if Some(step) == refuse {
+                return Err(CheckpointError::Adapter("no room".to_owned()));
+            }
+            let values = values(model);
+            kept.borrow_mut().push((step, values, adapters.clone()));
+            Ok(())
+        };
+        let surroundings = Surroundings {
+            stage: "test",
+            batches: &WithPrompt,
+            directory: &directory.path().join(name),
+            events: &events,
+            stop: &stop,
+            measure: None,
+            keep: Some(&keep),
+        };
+        let adapters = Adapters::prompts(vec![prompt()]);
+        train(model(), &adapters, &options(Tune::Both, 10), surroundings)
+    };
+    let whole = run("whole", None, None).unwrap();
+    let undisturbed = kept.take();
+    let steps: Vec<u64> = undisturbed.iter().map(|(step, ..)| *step).collect();
+    assert_eq!(steps, [4, 8, 10]);
+    let last = &undisturbed[2];
+    assert_eq!((&last.1, &last.2), (&values(&whole.model), &whole.adapters));
+    assert_ne!(undisturbed[0].1, undisturbed[1].1);
+
+    assert!(run("again", Some(5), None).is_err());
+    // Nothing of step 8 is saved before it is kept.
+    let refused = run("again", None, Some(8));
+    assert!(matches!(refused, Err(TrainError::Checkpoint(_))));
+    run("again", None, None).unwrap();
+    assert!(kept.take() == undisturbed);
 }
 
 #[test]
@@ -468,6 +571,7 @@ fn losses<B: TrainingBackend>(device: &B) -> Vec<f64> {
         events: &events,
         stop: &StopFlag::new(),
         measure: None,
+        keep: None,
     };
     let adapters = Adapters::prompts(vec![prompt()]);
     train(model_on(device), &adapters, &options, surroundings).unwrap();
