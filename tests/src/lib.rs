@@ -27,7 +27,9 @@ pub fn root() -> PathBuf {
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let mut build = Command::new(env!("CARGO"));
+        // The Cargo that runs the tests: another one would build everything once more.
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+        let mut build = Command::new(cargo);
         build.current_dir(root());
         build.args(["build", "--quiet", "--package", "promot-pipeline"]);
         if !cfg!(debug_assertions) {
@@ -243,6 +245,51 @@ stages:
       rows: 8
       beams: 1
       max_new_tokens: 12
+";
+
+/// Stages that keep their checkpoints, the ablations among them, and curves over them.
+pub const WITH_CHECKPOINTS: &str = "\
+version: 1
+name: kept
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte, train_rows: 80, dev_rows: 8 } }
+  prompt:
+    prompt_tune:
+      { on: rte, length: 3, steps: 4, checkpoint_every: 2, batch_size: 8, keep_checkpoints: true }
+  lora:
+    lora_tune:
+      { on: rte, rank: 2, steps: 4, checkpoint_every: 2, batch_size: 8, keep_checkpoints: true }
+  noise: { random_prompt: { length: 3 } }
+  joint:
+    joint_tune:
+      { on: rte, length: 3, steps: 5, checkpoint_every: 2, batch_size: 8, keep_checkpoints: true }
+  tuned:
+    model_tune:
+      { on: rte, prompt: noise, steps: 5, checkpoint_every: 2, batch_size: 8, keep_checkpoints: true }
+  curve:
+    curve:
+      models:
+        Joint: { model: joint, prompt: joint }
+        Random prompt: { model: tuned, prompt: noise }
+        Prompt tuning: { model: base, prompt: prompt }
+        LoRA: { model: base, prompt: lora }
+      target: rte
+      tasks: [cb, triviaqa]
+      rows: 6
+      beams: 1
+      max_new_tokens: 8
+  table:
+    eval:
+      models:
+        Pretrained: base
+        Joint: { model: joint, prompt: joint }
+        Random prompt: { model: tuned, prompt: noise }
+      target: rte
+      tasks: [cb, triviaqa]
+      rows: 6
+      beams: 1
+      max_new_tokens: 8
 ";
 
 /// A pipeline that trains a model from nothing.

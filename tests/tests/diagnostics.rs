@@ -145,6 +145,56 @@ stages:
 }
 
 #[test]
+fn ablations_and_curves_that_make_no_sense() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 1
+name: curves
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte } }
+  small: { pretrain: { d_model: 32, steps: 5, keep_checkpoints: yes please } }
+  noise: { random_prompt: { length: 0, steps: 3 } }
+  wide: { random_prompt: { from: small } }
+  both: { mix: { of: { rte: { prompt: tuned } } } }
+  tuned: { model_tune: { on: rte, prompt: wide } }
+  joint: { joint_tune: { on: both, length: 4, prompt_learning_rat: 0.3 } }
+  table: { eval: { models: { Joint: { model: joint, prompt: rte } }, target: rte, steps: [1] } }
+  curve: { curve: { models: { Base: base }, target: rte, compare_with: Base, steps: [1, two] } }
+";
+    insta::assert_snapshot!("ablations", validate(&place, yaml));
+    let yaml = "\
+version: 1
+name: curves
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte } }
+  noise: { random_prompt: {} }
+  plain: { model_tune: { on: rte } }
+  kept: { model_tune: { on: rte, steps: 250, keep_checkpoints: true } }
+  prompt: { prompt_tune: { on: rte, steps: 5000, checkpoint_every: 10, keep_checkpoints: true } }
+  other: { prompt_tune: { on: rte, steps: 5000, checkpoint_every: 1, keep_checkpoints: true } }
+  curve:
+    curve:
+      models:
+        Base: base
+        Plain: plain
+        Noise: { prompt: noise }
+        Kept: kept
+        Prompt: { model: base, prompt: prompt }
+      target: rte
+      steps: [0, 100, 150, 250]
+  all:
+    curve:
+      models:
+        Other: { prompt: other }
+        Unknown: plan
+      target: rte
+";
+    insta::assert_snapshot!("curves", validate(&place, yaml));
+}
+
+#[test]
 fn rows_that_cannot_be_used() {
     let place = Workplace::new();
     let yaml = "\

@@ -173,8 +173,9 @@ pub(crate) enum ExportPrecision {
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) stored: StoredArgs,
-    /// The pretrain, model_tune, prompt_tune, lora_tune or eval stage, or `base` for the model that the pipeline
-    /// starts from
+    /// The pretrain, model_tune, joint_tune, prompt_tune, random_prompt, lora_tune, eval or curve stage,
+    /// or `base` for the model that the pipeline starts from. A joint_tune stage's prompt is written below its model,
+    /// in `prompt`
     pub(crate) stage: String,
     /// The directory to write; it is made if it is not there
     #[arg(value_name = "OUT_DIRECTORY")]
@@ -208,8 +209,8 @@ pub(crate) struct GenerateArgs {
     /// `hf:owner/name` with `@revision` if not main
     #[arg(long, default_value = "builtin:mini-t5", value_name = "MODEL")]
     pub(crate) model: String,
-    /// A directory with a soft prompt or LoRA in PEFT layout (the artifact of a prompt_tune or
-    /// lora_tune stage)
+    /// A directory with a soft prompt or LoRA in PEFT layout (the artifact of a prompt_tune,
+    /// random_prompt or lora_tune stage, or `prompt` in that of a joint_tune stage)
     #[arg(long, value_name = "DIR")]
     pub(crate) prompt: Option<PathBuf>,
     /// Where the model computes: cpu, cuda, cuda:N or auto (see `promot-pipeline devices`)

@@ -11,7 +11,7 @@ use promot_model::train::TrainingBackend;
 use promot_pipeline::diagnostic::nearest;
 use promot_pipeline::hub::Watch;
 use promot_pipeline::plan::{ComputeDevice, Plan};
-use promot_pipeline::report::{Report, markdown, terminal};
+use promot_pipeline::report::{Report, markdown, terminal, terminal_curves};
 use promot_pipeline::run::{self, Context, Selection, Store, check_inputs, fetch_inputs};
 
 use super::args::{ReportArgs, ReportFormat, RunArgs};
@@ -138,6 +138,15 @@ fn print_tables(report: &Report) -> Result<(), Failure> {
             report.seed,
             report.precision.name(),
             terminal(table)
+        ))?;
+    }
+    for (stage, curve) in &report.curves {
+        print(&format!(
+            "{}: {stage} (seed {}, {})\n\n{}\n",
+            report.pipeline,
+            report.seed,
+            report.precision.name(),
+            terminal_curves(curve)
         ))?;
     }
     Ok(())

@@ -7,11 +7,12 @@ use petgraph::algo::{tarjan_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 use promot_core::{Digest, Digester, Seed};
 
+use super::curve::expand_curves;
 use super::device::device;
 use super::hub_model::hub_model;
 use super::key;
 use super::params::{BaseModel, EvalParams, MixParams, StageKind};
-use super::read::{Reader, Reference, read_tasks};
+use super::read::{CurveText, Reader, Reference, read_tasks};
 use super::tasks::TaskSet;
 use super::widths::check_widths;
 use super::{Plan, Stage};
@@ -70,9 +71,11 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
                         tasks: &tasks,
                         directory,
                         uses_base: None,
+                        curve: CurveText::default(),
                     };
                     let kind = reader.stage(name, *place, node);
-                    let (references, uses_base) = (reader.references, reader.uses_base);
+                    let (references, curve) = (reader.references, reader.curve);
+                    let uses_base = reader.uses_base;
                     if let Some(place) = uses_base.filter(|_| !has_model_key) {
                         let hint = Some(
                             "add `model: builtin:mini-t5`, a directory, or hf:owner/name, at the top".to_owned(),
@@ -87,6 +90,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
                         place: *place,
                         kind,
                         references,
+                        curve,
                     });
                 }
             }
@@ -102,6 +106,7 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
     check_references(&parsed, &mut diagnostics);
     check_uses(&mut parsed, &mut diagnostics);
     check_widths(&parsed, base.as_ref(), &mut diagnostics);
+    expand_curves(&mut parsed, &mut diagnostics);
     let graph = link(&parsed);
     check_cycles(&graph, &parsed, &mut diagnostics);
     if !diagnostics.is_empty() {
@@ -124,9 +129,16 @@ pub fn compile(root: &Node, directory: &Path) -> Result<Plan, Diagnostics> {
             .neighbors_directed(index, petgraph::Direction::Incoming)
             .collect();
         inputs.sort();
-        let inputs: Vec<(&str, Digest)> = inputs
+        let inputs: Vec<key::Input<'_>> = inputs
             .iter()
-            .map(|input| (parsed[input.index()].name.as_str(), keys[input]))
+            .map(|input| key::Input {
+                name: &parsed[input.index()].name,
+                kind: parsed[input.index()]
+                    .kind
+                    .as_ref()
+                    .expect("no problems were found"),
+                key: keys[input],
+            })
             .collect();
         let kind = stage.kind.as_ref().expect("no problems were found");
         let of_stage = key::facts(&stage.name, kind, &inputs, &common);
@@ -160,6 +172,8 @@ pub(super) struct Parsed {
     pub(super) place: Place,
     pub(super) kind: Option<StageKind>,
     pub(super) references: Vec<Reference>,
+    /// What a curve says, with places.
+    pub(super) curve: CurveText,
 }
 
 fn root_has(root: &Node, key: &str) -> bool {
@@ -337,9 +351,13 @@ fn check_uses(parsed: &mut [Parsed], diagnostics: &mut Diagnostics) {
                 );
                 diagnostics.push(stage.place, message, hint);
             }
-            Some(StageKind::Eval(EvalParams {
-                models, targets, ..
-            })) => {
+            Some(kind) => {
+                let Some(EvalParams {
+                    models, targets, ..
+                }) = kind.evaluation_mut()
+                else {
+                    continue;
+                };
                 for model in models {
                     // One prompt without a target's name is meant for the only target.
                     for (target, _) in model
@@ -365,7 +383,7 @@ fn check_uses(parsed: &mut [Parsed], diagnostics: &mut Diagnostics) {
                     }
                 }
             }
-            _ => {}
+            None => {}
         }
     }
 }

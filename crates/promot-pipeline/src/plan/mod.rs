@@ -1,6 +1,7 @@
 //! From a parsed file to a plan that can be run: names resolved, types checked, keys computed.
 
 mod compile;
+mod curve;
 mod device;
 mod draw;
 mod hub_model;
@@ -14,9 +15,10 @@ mod widths;
 pub use compile::compile;
 pub use device::{ComputeDevice, DeviceRequest, FoundDevice, UnknownDevice};
 pub use params::{
-    BaseModel, CurriculumParams, DataFiles, DataParams, DataSource, DrawShots, EvalModel,
-    EvalParams, EvalTask, FileSet, LoraTuneParams, MixParams, MixPart, ModelSize, ModelTuneParams,
-    OptimizerKind, PretrainParams, PromptTuneParams, StageKind, TrainParams,
+    BaseModel, Checkpoint, CurriculumParams, CurveModel, CurveParams, DataFiles, DataParams,
+    DataSource, DrawShots, EvalModel, EvalParams, EvalTask, FileSet, JointTuneParams,
+    LoraTuneParams, MixParams, MixPart, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams,
+    PromptTuneParams, RandomPromptParams, StageKind, TrainParams,
 };
 pub use tasks::TaskSet;
 pub use why::{Staleness, staleness};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::differences::differences;
-use super::{Report, TableData};
+use super::{CURVE_FILE, CurveData, CurveFile, Report, TableData};
 use crate::plan::{Plan, StageKind};
 use crate::run::Store;
 
@@ -68,34 +68,46 @@ impl Report {
             let (name, artifact) = (stage.name.clone(), directory.artifact());
             match &stage.kind {
                 StageKind::Eval(params) => {
-                    let mut table: TableData = read_table(&artifact)?;
-                    // Titles and comparisons decide nothing, so they are no part of what is stored under
-                    // a key.
-                    for cell in &table.cells {
-                        let task = &cell.record.task;
-                        if let Some(custom) = plan.tasks.custom(task) {
-                            let title = custom.definition().title.clone();
-                            table.titles.insert(task.clone(), title);
-                        }
-                    }
+                    let mut table = titled_table(&artifact, plan)?;
+                    // Comparisons decide nothing, so they are no part of what is stored under a key.
                     let against = &params.models[params.compare_with].label;
                     table.differences = differences(&table, against, &artifact, &plan.tasks)?;
                     table.compared_with = Some(against.clone());
                     report.tables.push((name, table));
                 }
+                StageKind::Curve(_) => {
+                    let CurveFile { series } = read(&artifact.join(CURVE_FILE))?;
+                    let table = titled_table(&artifact, plan)?;
+                    report.curves.push((name, CurveData { series, table }));
+                }
                 StageKind::Pretrain(_)
                 | StageKind::PromptTune(_)
                 | StageKind::LoraTune(_)
-                | StageKind::ModelTune(_) => {
+                | StageKind::ModelTune(_)
+                | StageKind::JointTune(_) => {
                     report
                         .training
                         .push((name, read(&artifact.join("training.json"))?));
                 }
-                StageKind::Data(_) | StageKind::Mix(_) => {}
+                StageKind::Data(_) | StageKind::Mix(_) | StageKind::RandomPrompt(_) => {}
             }
         }
         Ok(report)
     }
+}
+
+/// The table with the titles of the file's own tasks, which decide nothing and so are no part of what is
+/// stored under a key.
+fn titled_table(artifact: &Path, plan: &Plan) -> Result<TableData, CollectError> {
+    let mut table = read_table(artifact)?;
+    for cell in &table.cells {
+        let task = &cell.record.task;
+        if let Some(custom) = plan.tasks.custom(task) {
+            let title = custom.definition().title.clone();
+            table.titles.insert(task.clone(), title);
+        }
+    }
+    Ok(table)
 }
 
 /// The table of the finished evaluation in `artifact`.

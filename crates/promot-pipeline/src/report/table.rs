@@ -1,10 +1,17 @@
 //! Tables for a terminal.
 
-use super::{LEGEND, TableData, rows};
+use super::{LEGEND, Rows, TableData, rows};
 
 /// The table in columns of aligned text.
 pub fn terminal(data: &TableData) -> String {
-    let table = rows(data);
+    let mut text = aligned(rows(data));
+    text.push_str(LEGEND);
+    text.push('\n');
+    text
+}
+
+/// A heading, a line and rows, in columns of the same width.
+pub(super) fn aligned(table: Rows) -> String {
     let mut lines = vec![table.header];
     lines.extend(table.rows);
     let columns = lines[0].len();
@@ -39,7 +46,5 @@ pub fn terminal(data: &TableData) -> String {
             text.push('\n');
         }
     }
-    text.push_str(LEGEND);
-    text.push('\n');
     text
 }

@@ -128,7 +128,14 @@ pub fn run<B: TrainingBackend>(
             StageKind::ModelTune(params) => {
                 stages::model_tune::run(params, stage, &directory, context)
             }
+            StageKind::JointTune(params) => {
+                stages::joint_tune::run(params, stage, &directory, context)
+            }
+            StageKind::RandomPrompt(params) => {
+                stages::random_prompt::run(params, stage, &directory, context)
+            }
             StageKind::Eval(params) => stages::eval::run(params, stage, &directory, context),
+            StageKind::Curve(params) => stages::curve::run(params, stage, &directory, context),
         };
         let whole = outcome.and_then(|()| Ok(context.device.check()?));
         whole.map_err(|error| error.in_stage(&stage.name))?;

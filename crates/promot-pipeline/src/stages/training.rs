@@ -1,22 +1,24 @@
 //! What training stages share: rows to batches, parameters to options, checkpoints to a score.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
-use promot_core::{BatchSource, Event, Example, Seed};
+use promot_core::{BatchSource, Event, Example, Seed, write_atomically};
 use promot_data::fewshot::FewShot;
 use promot_data::task::TaskRef;
 use promot_data::tokenizer::Tokenizer;
 use promot_data::training::{TaskBatches, TrainingTask};
 use promot_model::arch::Model;
-use promot_model::checkpoint::{Adapter, SavePrecision, load_adapter, load_prompt, save_model};
+use promot_model::checkpoint::{
+    Adapter, CheckpointError, SavePrecision, load_adapter, load_prompt, save_model,
+};
 use promot_model::generate::GenerateOptions;
 use promot_model::graph::Var;
 use promot_model::ops::cross_entropy::LabelSmoothing;
 use promot_model::optim::{AdafactorOptions, AdamWOptions, Optimizer, Schedule};
 use promot_model::prompt::SoftPrompt;
 use promot_model::train::{
-    Adapters, Measure, Surroundings, TrainError, TrainOptions, TrainSummary, Trained,
-    TrainingBackend, Tune, train,
+    Adapters, Keep, Measure, PromptUpdates, Surroundings, TrainError, TrainOptions, TrainSummary,
+    Trained, TrainingBackend, Tune, train,
 };
 
 use super::measure::{answers, judge};
@@ -26,6 +28,9 @@ use crate::run::{Context, LoadedModel, RunError, StageDirectory, load_base};
 
 /// Tokens of an answer when a checkpoint is measured.
 const DEV_TOKENS: usize = 64;
+
+/// Where the prompt is in the artifact of a stage that makes a model, too.
+pub const PROMPT_DIRECTORY: &str = "prompt";
 
 /// The model that a stage starts from.
 pub(super) fn starting_model<B: TrainingBackend>(
@@ -47,9 +52,18 @@ pub(super) fn prompt_of<B: TrainingBackend>(
     model: &LoadedModel<B>,
     context: &Context<'_, B>,
 ) -> Result<SoftPrompt, RunError> {
-    let prompt = load_prompt(&context.artifact(name).1)?;
+    let (stage, artifact) = context.artifact(name);
+    let prompt = load_prompt(&adapter_directory(stage, artifact))?;
     check_width(name, &prompt, model)?;
     Ok(prompt)
+}
+
+/// Where the prompt or LoRA of a stage is in its artifact, or in a checkpoint that it kept.
+fn adapter_directory(stage: &Stage, artifact: PathBuf) -> PathBuf {
+    match stage.kind {
+        StageKind::JointTune(_) => artifact.join(PROMPT_DIRECTORY),
+        _ => artifact,
+    }
 }
 
 fn check_width<B: TrainingBackend>(
@@ -64,19 +78,30 @@ fn check_width<B: TrainingBackend>(
                 "the prompt of `{name}` is {} wide, the model {d_model}",
                 prompt.d_model()
             ),
-            "a soft prompt only fits the model it was tuned on",
+            "a soft prompt only fits the model it was made for",
         ));
     }
     Ok(())
 }
 
-/// What the stage `name` made, checked to fit `model`.
+/// The prompt or LoRA that the stage `name` made, checked to fit `model`.
 pub(super) fn adapter_of<B: TrainingBackend>(
     name: &str,
     model: &LoadedModel<B>,
     context: &Context<'_, B>,
 ) -> Result<Adapter, RunError> {
-    let adapter = load_adapter(&context.artifact(name).1)?;
+    let (stage, artifact) = context.artifact(name);
+    adapter_in(stage, artifact, model)
+}
+
+/// The same of what a stage left in a directory in the layout of its artifact.
+pub(super) fn adapter_in<B: TrainingBackend>(
+    stage: &Stage,
+    artifact: PathBuf,
+    model: &LoadedModel<B>,
+) -> Result<Adapter, RunError> {
+    let adapter = load_adapter(&adapter_directory(stage, artifact))?;
+    let name = &stage.name;
     match &adapter {
         Adapter::Prompt(prompt) => check_width(name, prompt, model)?,
         Adapter::Lora(lora) => {
@@ -143,11 +168,17 @@ pub(super) fn tuned_tasks<B>(
 }
 
 /// What a stage works on, and where.
-pub(super) struct Work<'a, B> {
+pub(super) struct Work<'a, B: TrainingBackend> {
     pub(super) stage: &'a Stage,
     pub(super) directory: &'a StageDirectory,
     pub(super) context: &'a Context<'a, B>,
+    /// Writes what is tuned as the stage's artifact has it.
+    pub(super) layout: &'a Layout<'a, B>,
 }
+
+/// Writes a model or its adapters to a directory, in the layout of a stage's artifact.
+pub(super) type Layout<'a, B> =
+    dyn Fn(&Path, &Model<B>, &Adapters) -> Result<(), CheckpointError> + 'a;
 
 /// Tunes a model or its prompts on tasks; checkpoints are chosen by the mean of the tasks' own
 /// metrics on rows held back from training.
@@ -255,6 +286,7 @@ pub(super) fn train_with<B: TrainingBackend>(
         stage,
         directory,
         context,
+        layout,
     } = *work;
     context.events.emit(Event::StageStarted {
         stage: stage.name.clone(),
@@ -267,6 +299,9 @@ pub(super) fn train_with<B: TrainingBackend>(
     );
     // A closure of its own shortens the measure's lifetime to that of this call.
     let mut measure = measure.map(|measure| move |m: &Model<B>, p: &[Var<B>]| measure(m, p));
+    let keep = |step: u64, model: &Model<B>, adapters: &Adapters| {
+        layout(&directory.checkpoint(step), model, adapters)
+    };
     let surroundings = Surroundings {
         stage: &stage.name,
         batches,
@@ -276,6 +311,7 @@ pub(super) fn train_with<B: TrainingBackend>(
         measure: measure
             .as_mut()
             .map(|measure| measure as &mut Measure<'_, B>),
+        keep: params.keep_checkpoints.then_some(&keep as &Keep<'_, B>),
     };
     Ok(train(
         model.model.clone(),
@@ -286,11 +322,10 @@ pub(super) fn train_with<B: TrainingBackend>(
 }
 
 fn train_options(params: &TrainParams, tune: Tune, seed: Seed) -> TrainOptions {
-    let optimizer = match params.optimizer {
+    let optimizer = |scale_by_parameter: bool, factored: bool| match params.optimizer {
         OptimizerKind::Adafactor => Optimizer::Adafactor(AdafactorOptions {
-            multiply_by_parameter_scale: params.scale_by_parameter,
-            // Prompts keep all second moments, as in Lester et al. 2021; so do low-rank changes.
-            factored: !matches!(tune, Tune::Prompts | Tune::Lora),
+            multiply_by_parameter_scale: scale_by_parameter,
+            factored,
             ..AdafactorOptions::default()
         }),
         OptimizerKind::Adamw => Optimizer::AdamW(AdamWOptions {
@@ -298,16 +333,26 @@ fn train_options(params: &TrainParams, tune: Tune, seed: Seed) -> TrainOptions {
             ..AdamWOptions::default()
         }),
     };
+    let schedule = |rate: f64| Schedule {
+        base: rate as f32,
+        warmup: params.warmup,
+        decay: params.decay,
+    };
+    // Prompts keep all second moments, as in Lester et al. 2021; so do low-rank changes.
+    let factored = !matches!(tune, Tune::Prompts | Tune::Lora);
+    // Tuned together with the model, a prompt is still updated as it is alone: its moments are those
+    // of few rows, and its values, which start anywhere, are no measure for how far they have to go.
+    let prompts = params.prompt_learning_rate.map(|rate| PromptUpdates {
+        optimizer: optimizer(false, false),
+        schedule: schedule(rate),
+    });
     TrainOptions {
         tune,
         steps: params.steps,
         checkpoint_every: params.checkpoint_every,
-        optimizer,
-        schedule: Schedule {
-            base: params.learning_rate as f32,
-            warmup: params.warmup,
-            decay: params.decay,
-        },
+        optimizer: optimizer(params.scale_by_parameter, factored),
+        schedule: schedule(params.learning_rate),
+        prompts,
         max_gradient_norm: params.max_gradient_norm.map(|norm| norm as f32),
         micro_batches: params.micro_batches,
         recompute: params.recompute,
@@ -317,27 +362,30 @@ fn train_options(params: &TrainParams, tune: Tune, seed: Seed) -> TrainOptions {
     }
 }
 
-/// Writes a model as a Hugging Face directory with its tokenizer, and how it was trained.
-pub(super) fn write_model<B: TrainingBackend>(
-    directory: &StageDirectory,
-    trained: &Trained<B>,
-    tokenizer: &Arc<Tokenizer>,
-    precision: SavePrecision,
-) -> Result<(), RunError> {
-    save_model(&trained.model, &directory.artifact(), precision)?;
-    directory.write("tokenizer.json", tokenizer.to_json().as_bytes())?;
-    write_summary(directory, trained)
-}
-
-/// Writes how a stage was trained.
-pub(super) fn write_summary<B: TrainingBackend>(
-    directory: &StageDirectory,
+/// Writes what was tuned, and how.
+pub(super) fn write_result<B: TrainingBackend>(
+    work: &Work<'_, B>,
     trained: &Trained<B>,
 ) -> Result<(), RunError> {
+    let artifact = work.directory.artifact();
+    (work.layout)(&artifact, &trained.model, &trained.adapters)?;
     let summary = TrainSummary {
         best_step: trained.best_step,
         history: trained.history.clone(),
     };
     let json = serde_json::to_vec_pretty(&summary).expect("plain data serialises");
-    directory.write("training.json", &json)
+    work.directory.write("training.json", &json)
+}
+
+/// Writes a model as a Hugging Face directory with its tokenizer.
+pub(super) fn write_model<B: TrainingBackend>(
+    to: &Path,
+    model: &Model<B>,
+    tokenizer: &Tokenizer,
+    precision: SavePrecision,
+) -> Result<(), CheckpointError> {
+    save_model(model, to, precision)?;
+    let path = to.join("tokenizer.json");
+    write_atomically(&path, tokenizer.to_json().as_bytes())
+        .map_err(|source| CheckpointError::Io { path, source })
 }
