@@ -119,16 +119,21 @@ fn joint_tuning_tunes_both_and_a_random_prompt_stays_as_it_is() {
         place.run(&args).success().stdout
     };
     let same = plan("stages.joint.joint_tune.prompt_learning_rate=0.001");
-    assert!(same.ends_with(" 0 to run, 8 cached\n"), "{same}");
+    assert!(same.ends_with("\n0 to run, 8 cached\n"), "{same}");
     let other = plan("stages.joint.joint_tune.prompt_learning_rate=0.3");
     let why = "train.prompt_learning_rate: 0.001 -> 0.3";
     assert!(other.contains(why), "{other}");
-    // What is not kept is another artifact, but no other in keys from before there was a choice.
-    let dropped = plan("stages.tuned.model_tune.keep_checkpoints=false");
-    assert!(
-        dropped.contains("train.keep_checkpoints: no more"),
-        "{dropped}"
-    );
+    // A curve needs them.
+    let args = [
+        "plan",
+        "kept.yaml",
+        "--set",
+        "stages.tuned.model_tune.keep_checkpoints=false",
+    ];
+    let refused = place.run(&args);
+    assert_eq!(refused.code, Some(2), "{}", refused.all());
+    let expected = "stage `tuned` keeps no checkpoints";
+    assert!(refused.stderr.contains(expected), "{}", refused.stderr);
 }
 
 #[test]

@@ -36,7 +36,9 @@ fn a_model_that_was_tuned_on_french_answers_in_french() {
     assert!(run.stdout.contains(expected), "{}", run.stdout);
     let args = ["report", "french.yaml", "--format", "json"];
     let report: Value = serde_json::from_str(&place.run(&args).success().stdout).unwrap();
-    let cells = report["tables"][0][1]["cells"].as_array().unwrap();
+    let tables = report["tables"].as_array().unwrap();
+    let table = tables.iter().find(|table| table[0] == "table").unwrap();
+    let cells = table[1]["cells"].as_array().unwrap();
     let share = |model: &str, task: &str| {
         let is_it = |cell: &&Value| cell["model"] == model && cell["record"]["task"] == task;
         cells.iter().find(is_it).unwrap()["record"]["format_share"].as_f64()
