@@ -4,6 +4,7 @@ mod accuracy;
 mod bleu;
 mod bootstrap;
 mod exact_match;
+mod mean;
 mod paired;
 mod porter;
 mod prepared;
@@ -13,6 +14,7 @@ mod wilson;
 use promot_core::MetricKind;
 use thiserror::Error;
 
+pub use mean::{MeanInterval, mean_interval};
 pub use paired::{Difference, Paired, paired_difference};
 
 use prepared::Prepared;

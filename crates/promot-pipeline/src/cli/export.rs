@@ -102,8 +102,12 @@ fn bad_input(problem: &str, hint: &str) -> Failure {
 
 /// The stage called `name`, if it makes something that others read.
 fn exportable<'p>(plan: &'p Plan, name: &str) -> Result<&'p Stage, Failure> {
-    let is_exportable =
-        |stage: &&Stage| !matches!(stage.kind, StageKind::Data(_) | StageKind::Mix(_));
+    let is_exportable = |stage: &&Stage| {
+        !matches!(
+            stage.kind,
+            StageKind::Data(_) | StageKind::Mix(_) | StageKind::Gradients(_)
+        )
+    };
     let candidates = plan.stages().filter(is_exportable);
     let names: Vec<&str> = candidates.map(|stage| stage.name.as_str()).collect();
     let expected = if names.is_empty() {

@@ -140,6 +140,15 @@ fn print_tables(report: &Report) -> Result<(), Failure> {
             terminal(table)
         ))?;
     }
+    for (stage, alignment) in &report.alignments {
+        print(&format!(
+            "{}: {stage} (seed {}, {})\n\n{}\n",
+            report.pipeline,
+            report.seed,
+            report.precision.name(),
+            alignment.table()
+        ))?;
+    }
     Ok(())
 }
 

@@ -7,11 +7,12 @@ use petgraph::algo::{tarjan_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 use promot_core::{Digest, Digester, Seed};
 
+use super::checkpoints::check_kept;
 use super::device::device;
 use super::hub_model::hub_model;
 use super::key;
 use super::params::{BaseModel, EvalParams, MixParams, StageKind};
-use super::read::{Reader, Reference, read_tasks};
+use super::read::{Reader, Reference, Wanted, read_tasks};
 use super::tasks::TaskSet;
 use super::widths::check_widths;
 use super::{Plan, Stage};
@@ -313,6 +314,10 @@ fn check_references(parsed: &[Parsed], diagnostics: &mut Diagnostics) {
                     reference.wanted.describe()
                 );
                 diagnostics.push(reference.place, message, None);
+                continue;
+            }
+            if let (Wanted::Checkpoints, Some(kind)) = (reference.wanted, &found.kind) {
+                check_kept(reference, kind, diagnostics);
             }
         }
     }

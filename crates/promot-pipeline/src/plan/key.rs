@@ -13,7 +13,7 @@ use super::tasks::TaskSet;
 /// Versions of the code that computes each kind of artifact: raised when results change.
 fn code_version(kind: &StageKind) -> u32 {
     match kind {
-        StageKind::Data(_) | StageKind::Mix(_) => 1,
+        StageKind::Data(_) | StageKind::Mix(_) | StageKind::Gradients(_) => 1,
         StageKind::Pretrain(_)
         | StageKind::PromptTune(_)
         | StageKind::LoraTune(_)
@@ -58,6 +58,7 @@ pub(super) fn facts(
         StageKind::LoraTune(params) => serde_json::to_value(params),
         StageKind::ModelTune(params) => serde_json::to_value(params),
         StageKind::Eval(params) => serde_json::to_value(params),
+        StageKind::Gradients(params) => serde_json::to_value(params),
     };
     let mut facts = BTreeMap::new();
     flatten("", &params.expect("plain data serialises"), &mut facts);

@@ -1,5 +1,6 @@
 //! From a parsed file to a plan that can be run: names resolved, types checked, keys computed.
 
+mod checkpoints;
 mod compile;
 mod device;
 mod draw;
@@ -15,8 +16,9 @@ pub use compile::compile;
 pub use device::{ComputeDevice, DeviceRequest, FoundDevice, UnknownDevice};
 pub use params::{
     BaseModel, CurriculumParams, DataFiles, DataParams, DataSource, DrawShots, EvalModel,
-    EvalParams, EvalTask, FileSet, LoraTuneParams, MixParams, MixPart, ModelSize, ModelTuneParams,
-    OptimizerKind, PretrainParams, PromptTuneParams, StageKind, TrainParams,
+    EvalParams, EvalTask, FileSet, GradientsModel, GradientsParams, LoraTuneParams, MixParams,
+    MixPart, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams, PromptTuneParams,
+    StageKind, TrainParams,
 };
 pub use tasks::TaskSet;
 pub use why::{Staleness, staleness};

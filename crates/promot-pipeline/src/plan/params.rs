@@ -81,6 +81,8 @@ pub enum StageKind {
     ModelTune(ModelTuneParams),
     /// Models measured on tasks.
     Eval(EvalParams),
+    /// Gradients of checkpoints compared with those of the target's format.
+    Gradients(GradientsParams),
 }
 
 impl StageKind {
@@ -94,6 +96,7 @@ impl StageKind {
             Self::LoraTune(_) => "lora_tune",
             Self::ModelTune(_) => "model_tune",
             Self::Eval(_) => "eval",
+            Self::Gradients(_) => "gradients",
         }
     }
 
@@ -277,6 +280,9 @@ pub struct TrainParams {
     pub shots: usize,
     /// Longer inputs are cut.
     pub max_input_tokens: Option<usize>,
+    /// Whether all checkpoints are kept in the artifact.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keep_checkpoints: bool,
 }
 
 /// Sizes of a model made from scratch: a T5 v1.1 (gated GELU, untied).
@@ -419,4 +425,31 @@ pub struct EvalParams {
     /// the key.
     #[serde(skip)]
     pub compare_with: usize,
+}
+
+/// A tuned model whose checkpoints' gradients are compared.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GradientsModel {
+    /// The name in the report.
+    pub label: String,
+    /// The stage that tuned it, and kept its checkpoints.
+    pub model: String,
+    /// The stage whose prompt or changes of weights are attached, frozen.
+    pub prompt: Option<String>,
+}
+
+/// Gradients on real rows compared with those on the same inputs with other rows' targets (paper section
+/// 3.3).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GradientsParams {
+    /// The data stage.
+    pub on: String,
+    /// The models.
+    pub models: Vec<GradientsModel>,
+    /// Which checkpoints, by their steps; 0 is the model before tuning. All if none are named.
+    pub steps: Option<Vec<u64>>,
+    /// Batches that cosines are means over.
+    pub batches: usize,
+    /// Rows of each batch.
+    pub batch_size: usize,
 }

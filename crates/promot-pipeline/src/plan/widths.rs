@@ -29,6 +29,12 @@ pub(super) fn check_widths(
                     uses.extend(prompts.map(|(_, name)| (name.as_str(), model.model.as_deref())));
                 }
             }
+            Some(StageKind::Gradients(params)) => {
+                for model in &params.models {
+                    let prompt = model.prompt.as_deref().into_iter();
+                    uses.extend(prompt.map(|prompt| (prompt, Some(model.model.as_str()))));
+                }
+            }
             _ => {}
         }
         for (prompt, model) in uses {

@@ -91,6 +91,11 @@ impl Report {
                         .training
                         .push((name, read(&artifact.join("training.json"))?));
                 }
+                StageKind::Gradients(_) => {
+                    report
+                        .alignments
+                        .push((name, read(&artifact.join("gradients.json"))?));
+                }
                 StageKind::Data(_) | StageKind::Mix(_) => {}
             }
         }

@@ -7,6 +7,12 @@ pub fn terminal(data: &TableData) -> String {
     let table = rows(data);
     let mut lines = vec![table.header];
     lines.extend(table.rows);
+    format!("{}{LEGEND}\n", aligned(&lines))
+}
+
+/// Lines of as many cells each, in columns: the first to the left, the others to the right. The first line
+/// is underlined.
+pub(super) fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines[0].len();
     let width = |column: usize| {
         lines
@@ -39,7 +45,5 @@ pub fn terminal(data: &TableData) -> String {
             text.push('\n');
         }
     }
-    text.push_str(LEGEND);
-    text.push('\n');
     text
 }

@@ -129,6 +129,9 @@ pub fn run<B: TrainingBackend>(
                 stages::model_tune::run(params, stage, &directory, context)
             }
             StageKind::Eval(params) => stages::eval::run(params, stage, &directory, context),
+            StageKind::Gradients(params) => {
+                stages::gradients::run(params, stage, &directory, context)
+            }
         };
         let whole = outcome.and_then(|()| Ok(context.device.check()?));
         whole.map_err(|error| error.in_stage(&stage.name))?;

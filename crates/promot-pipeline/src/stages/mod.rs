@@ -3,12 +3,14 @@
 
 pub(crate) mod data;
 pub(crate) mod eval;
+pub(crate) mod gradients;
 pub(crate) mod lora_tune;
 pub(crate) mod mix;
 pub(crate) mod model_tune;
 pub(crate) mod pretrain;
 pub(crate) mod prompt_tune;
 
+mod checkpoints;
 mod measure;
 mod rows;
 mod training;

@@ -1,6 +1,7 @@
 //! Reads each stage kind's parameters; names of other stages stay names with their places.
 
 mod eval;
+mod gradients;
 mod source;
 mod tasks;
 mod train;
@@ -25,6 +26,8 @@ pub(super) enum Wanted {
     Prompt,
     /// What stage 1 makes: a prompt or low-rank changes.
     Adapter,
+    /// A tuned model with its checkpoints.
+    Checkpoints,
 }
 
 impl Wanted {
@@ -35,6 +38,7 @@ impl Wanted {
             Self::Model => "a stage that makes a model (model_tune, pretrain)",
             Self::Prompt => "a prompt_tune stage",
             Self::Adapter => "a prompt_tune or lora_tune stage",
+            Self::Checkpoints => "a stage that tunes a model (model_tune)",
         }
     }
 
@@ -49,6 +53,7 @@ impl Wanted {
                 )
                 | (Self::Prompt | Self::Adapter, StageKind::PromptTune(_))
                 | (Self::Adapter, StageKind::LoraTune(_))
+                | (Self::Checkpoints, StageKind::ModelTune(_))
         )
     }
 }
@@ -59,6 +64,8 @@ pub(super) struct Reference {
     pub(super) name: String,
     pub(super) place: Place,
     pub(super) wanted: Wanted,
+    /// Which of its checkpoints, if only some.
+    pub(super) steps: Vec<(u64, Place)>,
 }
 
 /// Reads stages and collects problems and references.
@@ -74,7 +81,7 @@ pub(super) struct Reader<'d> {
 }
 
 /// The kinds of stages.
-pub(super) const KINDS: [&str; 7] = [
+pub(super) const KINDS: [&str; 8] = [
     "data",
     "mix",
     "pretrain",
@@ -82,6 +89,7 @@ pub(super) const KINDS: [&str; 7] = [
     "lora_tune",
     "model_tune",
     "eval",
+    "gradients",
 ];
 
 /// The word for the pretrained model where a stage's model is expected.
@@ -113,6 +121,7 @@ impl Reader<'_> {
             "lora_tune" => self.lora_tune(body).map(StageKind::LoraTune),
             "model_tune" => self.model_tune(body).map(StageKind::ModelTune),
             "eval" => self.eval(body).map(StageKind::Eval),
+            "gradients" => self.gradients(body).map(StageKind::Gradients),
             other => {
                 self.diagnostics
                     .unknown(*kind_place, "stage kind", other, &KINDS);
@@ -230,6 +239,7 @@ impl Reader<'_> {
             name: name.to_owned(),
             place,
             wanted,
+            steps: Vec::new(),
         });
     }
 

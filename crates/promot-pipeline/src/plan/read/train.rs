@@ -160,6 +160,7 @@ impl Reader<'_> {
             max_input_tokens: fields
                 .optional_count("max_input_tokens", 32..=1_000_000, d)
                 .map(|tokens| tokens as usize),
+            keep_checkpoints: fields.flag("keep_checkpoints", false, d),
         }
     }
 }
@@ -184,6 +185,7 @@ impl TrainParams {
             dropout: 0.1,
             shots: 0,
             max_input_tokens: None,
+            keep_checkpoints: false,
         }
     }
 
