@@ -67,6 +67,7 @@ pub fn run(
         events: &stopwatch,
         stop: &StopFlag::new(),
         measure: None,
+        observer: None,
     };
     train(model, adapters, options, surroundings)
 }

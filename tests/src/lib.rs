@@ -245,6 +245,31 @@ stages:
       max_new_tokens: 12
 ";
 
+/// Both stages with a drift monitor.
+pub const WITH_DRIFT: &str = "\
+version: 1
+name: drift
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte, train_rows: 80, dev_rows: 8 } }
+  prompt:
+    prompt_tune:
+      on: rte
+      length: 4
+      steps: 4
+      checkpoint_every: 2
+      batch_size: 8
+      drift: { every: 2, tasks: [cb], rows: 4, shots: 0, max_new_tokens: 8 }
+  tuned:
+    model_tune:
+      on: rte
+      prompt: prompt
+      steps: 8
+      checkpoint_every: 4
+      batch_size: 8
+      drift: { every: 3, tasks: [triviaqa, cb], rows: 5, max_new_tokens: 8 }
+";
+
 /// A pipeline that trains a model from nothing.
 pub const FROM_SCRATCH: &str = "\
 version: 1

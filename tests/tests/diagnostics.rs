@@ -128,6 +128,47 @@ stages:
 }
 
 #[test]
+fn checkpoints_that_are_not_there() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 1
+name: gradients
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte } }
+  lost: { model_tune: { on: rte } }
+  kept: { model_tune: { on: rte, steps: 250, keep_checkpoints: true } }
+  gradients:
+    gradients:
+      on: rte
+      models: { Lost: lost, Kept: { model: kept, promt: p }, Base: base, Data: rte, Nothing: {} }
+      steps: [0, 100, 120, many]
+      batches: 1
+  empty: { gradients: { on: rte, models: {} } }
+";
+    insta::assert_snapshot!("checkpoints", validate(&place, yaml));
+}
+
+#[test]
+fn monitors_that_make_no_sense() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 1
+name: drift
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte } }
+  made: { pretrain: { drift: { tasks: [cb] } } }
+  tuned: { model_tune: { on: rte, drift: { every: 0, rows: 4 } } }
+  prompt:
+    prompt_tune:
+      on: rte
+      drift: { tasks: [cb, triviaq], evry: 5, stop_when: { format_share: 120, score_blow: 3 } }
+";
+    insta::assert_snapshot!("drift", validate(&place, yaml));
+}
+
+#[test]
 fn a_prompt_from_another_models_width() {
     let place = Workplace::new();
     let yaml = "\

@@ -1,6 +1,7 @@
 //! Training: what is tuned, in which steps, with which checkpoints (paper section A.2.4).
 
 mod error;
+mod observe;
 mod progress;
 mod step;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use promot_core::{BatchSource, Event, EventSink, Seed, StopFlag};
 use serde::{Deserialize, Serialize};
 
 pub use error::TrainError;
+pub use observe::{EndedEarly, InTraining, Observe, Observed, Observer};
 pub use progress::CheckpointRecord;
 pub use tunables::{Tune, Tuned};
 
@@ -74,6 +76,8 @@ pub struct Surroundings<'a, B: Backend> {
     /// Measures a checkpoint by the target task's own metric on rows held out for selection;
     /// `None` asks to stop. Without it, the last checkpoint is the best.
     pub measure: Option<&'a mut Measure<'a, B>>,
+    /// Looks at what is trained between checkpoints, too, and may end training.
+    pub observer: Option<Observer<'a, B>>,
 }
 
 /// Measures a model, which has LoRA's changes in it, and its soft prompts.
@@ -108,6 +112,8 @@ pub struct Trained<B: Backend> {
     pub best_step: u64,
     /// All checkpoints in order.
     pub history: Vec<CheckpointRecord>,
+    /// Where and why training ended, if before its last step.
+    pub ended_early: Option<EndedEarly>,
 }
 
 /// What of a finished run is worth keeping beside the weights.
@@ -117,6 +123,9 @@ pub struct TrainSummary {
     pub best_step: u64,
     /// All checkpoints in order.
     pub history: Vec<CheckpointRecord>,
+    /// Where and why training ended, if before its last step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_early: Option<EndedEarly>,
 }
 
 /// Trains `model` or `adapters`, or goes on where an interrupted run stopped.
@@ -140,6 +149,7 @@ pub fn train<B: TrainingBackend>(
         events,
         stop,
         mut measure,
+        mut observer,
     } = surroundings;
     let files = Files::open(directory)?;
     let mut tunables = Tunables::new(model, adapters, options.tune)?;
@@ -154,9 +164,35 @@ pub fn train<B: TrainingBackend>(
             });
         }
     }
+    let mut ended_early = None;
     // The mean loss since the last checkpoint is part of its record.
     loop {
-        if progress.is_due(options) {
+        let step = progress.step;
+        if let Some(observer) = &mut observer
+            && observer.is_due(step, options.steps)
+        {
+            let seen = InTraining {
+                step,
+                model: &tunables.model,
+                adapted: &tunables.answering_model()?,
+                prompts: tunables.prompts(),
+            };
+            let observed = (observer.observe)(&seen);
+            tunables.model.device().check()?;
+            match observed {
+                None => {
+                    files.save(&progress, &tunables)?;
+                    return Err(TrainError::Stopped { step });
+                }
+                // Before the first step there is nothing to keep, after the last one nothing to end.
+                Some(Observed::Enough(reason)) if (1..options.steps).contains(&step) => {
+                    ended_early = Some(EndedEarly { step, reason });
+                }
+                Some(_) => {}
+            }
+        }
+        let is_last = step == options.steps || ended_early.is_some();
+        if progress.is_due(options, is_last) {
             let value = match &mut measure {
                 Some(measure) => {
                     let value = measure(&tunables.answering_model()?, tunables.prompts());
@@ -186,7 +222,7 @@ pub fn train<B: TrainingBackend>(
                 });
             }
         }
-        if progress.step == options.steps {
+        if is_last {
             break;
         }
         if stop.is_requested() {
@@ -220,5 +256,6 @@ pub fn train<B: TrainingBackend>(
         adapters,
         best_step,
         history: progress.into_history(),
+        ended_early,
     })
 }

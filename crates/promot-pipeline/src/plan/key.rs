@@ -97,7 +97,13 @@ fn task_names(kind: &StageKind) -> Vec<&str> {
             let tasks = params.tasks.iter();
             tasks.map(|evaluated| evaluated.task.as_str()).collect()
         }
-        _ => Vec::new(),
+        _ => {
+            let tasks = kind
+                .train()
+                .into_iter()
+                .flat_map(|train| train.foreign_tasks());
+            tasks.map(|foreign| foreign.task.as_str()).collect()
+        }
     }
 }
 

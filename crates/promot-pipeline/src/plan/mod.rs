@@ -15,10 +15,10 @@ mod widths;
 pub use compile::compile;
 pub use device::{ComputeDevice, DeviceRequest, FoundDevice, UnknownDevice};
 pub use params::{
-    BaseModel, CurriculumParams, DataFiles, DataParams, DataSource, DrawShots, EvalModel,
-    EvalParams, EvalTask, FileSet, GradientsModel, GradientsParams, LoraTuneParams, MixParams,
-    MixPart, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams, PromptTuneParams,
-    StageKind, TrainParams,
+    BaseModel, CurriculumParams, DataFiles, DataParams, DataSource, DrawShots, DriftParams,
+    EvalModel, EvalParams, EvalTask, FileSet, ForeignParams, GradientsModel, GradientsParams,
+    LoraTuneParams, MixParams, MixPart, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams,
+    PromptTuneParams, StageKind, StopWhen, TrainParams,
 };
 pub use tasks::TaskSet;
 pub use why::{Staleness, staleness};

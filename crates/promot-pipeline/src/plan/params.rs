@@ -283,6 +283,53 @@ pub struct TrainParams {
     /// Whether all checkpoints are kept in the artifact.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub keep_checkpoints: bool,
+    /// Foreign prompts that are answered while tuning goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftParams>,
+}
+
+impl TrainParams {
+    /// The tasks beside the tuned ones that training reads rows of.
+    pub fn foreign_tasks(&self) -> impl Iterator<Item = &EvalTask> {
+        self.drift.iter().flat_map(|drift| &drift.on.tasks)
+    }
+}
+
+/// Foreign prompts that are answered while tuning goes on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DriftParams {
+    /// They are answered before the first step, every so many steps, and after the last one.
+    pub every: u64,
+    /// What they are.
+    #[serde(flatten)]
+    pub on: ForeignParams,
+    /// When tuning ends early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_when: Option<StopWhen>,
+}
+
+/// Prompts of tasks that a stage does not tune for, which it answers greedily.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ForeignParams {
+    /// The tasks.
+    pub tasks: Vec<EvalTask>,
+    /// Rows of each task: the first ones of its training split.
+    pub rows: usize,
+    /// Worked examples before each of them.
+    pub shots: usize,
+    /// Tokens of an answer at most.
+    pub max_new_tokens: usize,
+}
+
+/// When tuning ends before its last step: as soon as one of these is so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct StopWhen {
+    /// At least this share of the answers is in the target's format, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format_share: Option<f64>,
+    /// The score is below so many percent of that before the first step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score_below: Option<f64>,
 }
 
 /// Sizes of a model made from scratch: a T5 v1.1 (gated GELU, untied).

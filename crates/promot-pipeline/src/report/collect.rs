@@ -7,6 +7,7 @@ use super::differences::differences;
 use super::{Report, TableData};
 use crate::plan::{Plan, StageKind};
 use crate::run::Store;
+use crate::stages::drift::DriftFile;
 
 /// A stage's results cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,11 @@ impl Report {
                 | StageKind::PromptTune(_)
                 | StageKind::LoraTune(_)
                 | StageKind::ModelTune(_) => {
+                    let train = stage.kind.train();
+                    if train.is_some_and(|train| train.drift.is_some()) {
+                        let file: DriftFile = read(&artifact.join("drift.json"))?;
+                        report.drift.push((name.clone(), file.records));
+                    }
                     report
                         .training
                         .push((name, read(&artifact.join("training.json"))?));

@@ -47,7 +47,16 @@ pub fn check_inputs(plan: &Plan) -> Result<(), RunError> {
                     }
                 }
             }
-            _ => {}
+            kind => {
+                for foreign in kind
+                    .train()
+                    .into_iter()
+                    .flat_map(|train| train.foreign_tasks())
+                {
+                    let task = plan.task(&foreign.task);
+                    check_rows(&*task, &foreign.source, &[Split::Train]).map_err(in_stage)?;
+                }
+            }
         }
     }
     Ok(())

@@ -21,7 +21,15 @@ pub fn fetch_inputs(plan: &Plan, watch: &Watch<'_>) -> Result<(), RunError> {
                     fetch_rows(&task.source, watch)?;
                 }
             }
-            _ => {}
+            kind => {
+                for task in kind
+                    .train()
+                    .into_iter()
+                    .flat_map(|train| train.foreign_tasks())
+                {
+                    fetch_rows(&task.source, watch)?;
+                }
+            }
         }
     }
     Ok(())

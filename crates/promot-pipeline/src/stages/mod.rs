@@ -11,6 +11,8 @@ pub(crate) mod pretrain;
 pub(crate) mod prompt_tune;
 
 mod checkpoints;
+pub(crate) mod drift;
+mod foreign;
 mod measure;
 mod rows;
 mod training;

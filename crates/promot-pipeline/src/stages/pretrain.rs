@@ -8,7 +8,7 @@ use promot_model::arch::{Model, T5, T5Config};
 use promot_model::checkpoint::SavePrecision;
 use promot_model::train::{Adapters, TrainingBackend, Tune};
 
-use super::training::{Work, train_with, write_model};
+use super::training::{Watchers, Work, train_with, write_model};
 use crate::plan::{ModelSize, PretrainParams, Stage};
 use crate::run::{Context, LoadedModel, RunError, StageDirectory};
 
@@ -50,7 +50,10 @@ pub(crate) fn run<B: TrainingBackend>(
         &model,
         &Adapters::default(),
         &batches,
-        None,
+        Watchers {
+            measure: None,
+            drift: None,
+        },
     )?;
     // Half the size, and what is embedded in the program.
     write_model(directory, &trained, &model.tokenizer, SavePrecision::Bf16)

@@ -15,10 +15,11 @@ use promot_model::ops::cross_entropy::LabelSmoothing;
 use promot_model::optim::{AdafactorOptions, AdamWOptions, Optimizer, Schedule};
 use promot_model::prompt::SoftPrompt;
 use promot_model::train::{
-    Adapters, Measure, Surroundings, TrainError, TrainOptions, TrainSummary, Trained,
-    TrainingBackend, Tune, train,
+    Adapters, InTraining, Measure, Observe, Observer, Surroundings, TrainError, TrainOptions,
+    TrainSummary, Trained, TrainingBackend, Tune, train,
 };
 
+use super::drift::DriftMonitor;
 use super::measure::{answers, judge};
 use super::rows::{TrainingRows, shots_seed, training_rows};
 use crate::plan::{BaseModel, OptimizerKind, Stage, StageKind, TrainParams};
@@ -161,6 +162,12 @@ pub(super) fn tune<B: TrainingBackend>(
 ) -> Result<Trained<B>, RunError> {
     let Work { stage, context, .. } = *work;
     let seed = context.plan.seed.child(&stage.name, "training");
+    let drift = params.drift.as_ref();
+    let drift = drift.map(|drift| {
+        let has_lora = adapters.lora.is_some();
+        DriftMonitor::new(drift, work, model, &tasks, has_lora, tune)
+    });
+    let mut drift = drift.transpose()?;
     let bad_shots = |error: &dyn std::fmt::Display| {
         RunError::mismatch(
             error.to_string(),
@@ -227,8 +234,25 @@ pub(super) fn tune<B: TrainingBackend>(
         }
         Some(total / dev.len() as f64)
     };
-    let measure: &mut Measure<'_, B> = &mut measure;
-    let trained = train_with(work, params, tune, model, adapters, &batches, Some(measure))?;
+    let watchers = Watchers {
+        measure: Some(&mut measure),
+        drift: drift.as_mut(),
+    };
+    let trained = train_with(work, params, tune, model, adapters, &batches, watchers)?;
+    if let Some(ended) = &trained.ended_early {
+        context.events.emit(Event::Warning {
+            stage: stage.name.clone(),
+            message: format!(
+                "tuning ended after step {} of {}: {}",
+                ended.step, params.steps, ended.reason
+            ),
+        });
+    }
+    if let Some(drift) = drift {
+        let file = drift.into_file(trained.ended_early.clone());
+        let json = serde_json::to_vec_pretty(&file).expect("plain data serialises");
+        work.directory.write("drift.json", &json)?;
+    }
     if batches.truncated() > 0 {
         context.events.emit(Event::Warning {
             stage: stage.name.clone(),
@@ -241,6 +265,14 @@ pub(super) fn tune<B: TrainingBackend>(
     Ok(trained)
 }
 
+/// What looks at a stage's model while it is trained.
+pub(super) struct Watchers<'w, 'm, 'd, B: TrainingBackend> {
+    /// Measures checkpoints.
+    pub(super) measure: Option<&'w mut Measure<'m, B>>,
+    /// Answers foreign prompts.
+    pub(super) drift: Option<&'w mut DriftMonitor<'d, B>>,
+}
+
 /// Trains on `batches`, or goes on where an interrupted run stopped.
 pub(super) fn train_with<B: TrainingBackend>(
     work: &Work<'_, B>,
@@ -249,7 +281,7 @@ pub(super) fn train_with<B: TrainingBackend>(
     model: &LoadedModel<B>,
     adapters: &Adapters,
     batches: &dyn BatchSource,
-    measure: Option<&mut Measure<'_, B>>,
+    watchers: Watchers<'_, '_, '_, B>,
 ) -> Result<Trained<B>, RunError> {
     let Work {
         stage,
@@ -266,7 +298,21 @@ pub(super) fn train_with<B: TrainingBackend>(
         context.plan.seed.child(&stage.name, "dropout"),
     );
     // A closure of its own shortens the measure's lifetime to that of this call.
+    let measure = watchers.measure;
     let mut measure = measure.map(|measure| move |m: &Model<B>, p: &[Var<B>]| measure(m, p));
+    // Training knows no reason but a stop for an observer that does not go on.
+    let mut failure = None;
+    let failed = &mut failure;
+    let every = params.drift.as_ref().map_or(1, |drift| drift.every);
+    let mut observe = watchers.drift.map(|drift| {
+        move |seen: &InTraining<'_, B>| match drift.observe(seen) {
+            Ok(observed) => observed,
+            Err(error) => {
+                *failed = Some(error);
+                None
+            }
+        }
+    });
     let surroundings = Surroundings {
         stage: &stage.name,
         batches,
@@ -276,13 +322,16 @@ pub(super) fn train_with<B: TrainingBackend>(
         measure: measure
             .as_mut()
             .map(|measure| measure as &mut Measure<'_, B>),
+        observer: observe.as_mut().map(|observe| Observer {
+            every,
+            observe: observe as &mut Observe<'_, B>,
+        }),
     };
-    Ok(train(
-        model.model.clone(),
-        adapters,
-        &options,
-        surroundings,
-    )?)
+    let trained = train(model.model.clone(), adapters, &options, surroundings);
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(trained?),
+    }
 }
 
 fn train_options(params: &TrainParams, tune: Tune, seed: Seed) -> TrainOptions {
@@ -337,6 +386,7 @@ pub(super) fn write_summary<B: TrainingBackend>(
     let summary = TrainSummary {
         best_step: trained.best_step,
         history: trained.history.clone(),
+        ended_early: trained.ended_early.clone(),
     };
     let json = serde_json::to_vec_pretty(&summary).expect("plain data serialises");
     directory.write("training.json", &json)

@@ -30,15 +30,7 @@ impl Reader<'_> {
                 .collect(),
             None => Vec::new(),
         };
-        let tasks = fields.take("tasks").map(|node| self.eval_tasks(node));
-        let mut tasks: Vec<Named> = tasks.unwrap_or_default();
-        if let Some(node) = fields.take("sources") {
-            self.eval_sources(node, &mut tasks);
-        }
-        for evaluated in tasks.iter().filter(|task| !task.has_source) {
-            self.check_mini(&evaluated.task.task, evaluated.place);
-        }
-        let tasks: Vec<EvalTask> = tasks.into_iter().map(|named| named.task).collect();
+        let tasks = self.tasks_with_sources(&mut fields);
         let shots = match fields.take("shots") {
             Some(node) => self.shot_counts(node),
             None => vec![1],
@@ -86,6 +78,19 @@ impl Reader<'_> {
             max_new_tokens,
             compare_with,
         })
+    }
+
+    /// The tasks named in `tasks`, with their rows as `sources` has them.
+    pub(super) fn tasks_with_sources(&mut self, fields: &mut Fields<'_>) -> Vec<EvalTask> {
+        let tasks = fields.take("tasks").map(|node| self.eval_tasks(node));
+        let mut tasks: Vec<Named> = tasks.unwrap_or_default();
+        if let Some(node) = fields.take("sources") {
+            self.eval_sources(node, &mut tasks);
+        }
+        for evaluated in tasks.iter().filter(|task| !task.has_source) {
+            self.check_mini(&evaluated.task.task, evaluated.place);
+        }
+        tasks.into_iter().map(|named| named.task).collect()
     }
 
     /// `Label: base`, `Label: stage`, or `Label: { model: stage, prompt: stage }`.

@@ -1,5 +1,6 @@
 //! Reads each stage kind's parameters; names of other stages stay names with their places.
 
+mod drift;
 mod eval;
 mod gradients;
 mod source;

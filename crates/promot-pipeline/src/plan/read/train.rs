@@ -28,6 +28,10 @@ impl Reader<'_> {
         };
         let curriculum = self.curriculum(&mut fields);
         let train = self.train(&mut fields, defaults);
+        if train.drift.is_some() {
+            let message = "pretrain: `drift` is of stages that tune: here no task is foreign";
+            self.diagnostics.push(fields.place(), message, None);
+        }
         fields.finish(self.diagnostics);
         PretrainParams {
             size,
@@ -109,6 +113,7 @@ impl Reader<'_> {
     }
 
     fn train(&mut self, fields: &mut Fields<'_>, defaults: TrainParams) -> TrainParams {
+        let drift = fields.take("drift").and_then(|node| self.drift(node));
         let d = &mut *self.diagnostics;
         let optimizers = [
             ("adafactor", OptimizerKind::Adafactor),
@@ -161,6 +166,7 @@ impl Reader<'_> {
                 .optional_count("max_input_tokens", 32..=1_000_000, d)
                 .map(|tokens| tokens as usize),
             keep_checkpoints: fields.flag("keep_checkpoints", false, d),
+            drift,
         }
     }
 }
@@ -186,6 +192,7 @@ impl TrainParams {
             shots: 0,
             max_input_tokens: None,
             keep_checkpoints: false,
+            drift: None,
         }
     }
 

@@ -5,7 +5,7 @@ use promot_data::task::AnswerFormat;
 use super::measured::Measured;
 
 /// The words that targets are answered with.
-pub(super) fn target_labels(measured: &[Measured]) -> Vec<String> {
+pub(in crate::stages) fn target_labels(measured: &[Measured]) -> Vec<String> {
     let mut words = Vec::new();
     for what in measured.iter().filter(|what| what.target.is_some()) {
         if let AnswerFormat::Labels(labels) = what.task.answer_format() {
@@ -17,7 +17,11 @@ pub(super) fn target_labels(measured: &[Measured]) -> Vec<String> {
 
 /// The share of answers that begin with one of the target's labels, where the task has a format of
 /// its own.
-pub(super) fn format_share(what: &Measured, formats: &[String], outputs: &[String]) -> Option<f64> {
+pub(in crate::stages) fn format_share(
+    what: &Measured,
+    formats: &[String],
+    outputs: &[String],
+) -> Option<f64> {
     if formats.is_empty() || what.task.answer_format() != AnswerFormat::Text {
         return None;
     }

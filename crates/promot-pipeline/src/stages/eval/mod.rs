@@ -1,7 +1,7 @@
 //! `eval`: models measured on the tuned tasks and on tasks nobody tuned for (paper section 5).
 
-mod format;
-mod measured;
+pub(super) mod format;
+pub(super) mod measured;
 
 use std::collections::BTreeMap;
 use std::fs;
