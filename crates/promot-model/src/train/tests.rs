@@ -279,13 +279,16 @@ fn keeps_the_best_checkpoint_and_the_earliest_of_equals() {
     assert_eq!(seen, [(4, 10.0), (8, 50.0), (12, 50.0), (16, 20.0)]);
 }
 
+/// Steps at which a model was looked at, and its first value there.
+type Seen = Vec<(u64, f32)>;
+
 /// Runs 11 steps with a checkpoint every 4, observed every 3; training is enough after `enough` steps.
 /// Which steps were observed, with the model's first value, and what came of it.
 fn observed(
     directory: &Path,
     stop_after: Option<u64>,
     enough: u64,
-) -> (Vec<(u64, f32)>, Result<Trained<Host>, TrainError>) {
+) -> (Seen, Result<Trained<Host>, TrainError>) {
     let mut seen = Vec::new();
     let mut observe = |now: &InTraining<'_, Host>| {
         seen.push((now.step, values(now.model)[0][0]));
