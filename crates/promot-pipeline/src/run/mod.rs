@@ -1,6 +1,7 @@
 //! Runs a plan: stage by stage, each artifact into the store, progress as events.
 
 mod check;
+mod effort;
 mod error;
 mod fetch;
 mod loaded;
@@ -14,6 +15,7 @@ use promot_core::{Event, EventSink, StopFlag};
 use promot_model::train::TrainingBackend;
 
 pub use check::check_inputs;
+pub use effort::Effort;
 pub use error::RunError;
 pub use fetch::fetch_inputs;
 pub use loaded::{LoadedModel, load_base};
@@ -132,11 +134,12 @@ pub fn run<B: TrainingBackend>(
         };
         let whole = outcome.and_then(|()| Ok(context.device.check()?));
         whole.map_err(|error| error.in_stage(&stage.name))?;
-        directory.finish(stage, &context.device.kernels())?;
+        let effort = Effort::since(started);
+        directory.finish(stage, &context.device.kernels(), &effort)?;
         context.store.remember(context.plan, stage)?;
         context.events.emit(Event::StageFinished {
             stage: stage.name.clone(),
-            seconds: started.elapsed().as_secs_f64(),
+            seconds: effort.seconds,
         });
     }
     Ok(())

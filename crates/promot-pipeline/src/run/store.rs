@@ -15,6 +15,7 @@ use std::time::SystemTime;
 
 use promot_core::write_atomically;
 
+use super::effort::Effort;
 use super::error::RunError;
 use super::make_directory;
 use crate::plan::{Plan, Stage};
@@ -110,6 +111,13 @@ impl StageDirectory {
         manifest["kernels"].as_str().map(str::to_owned)
     }
 
+    /// What the artifact took, if it is whole and that was noted.
+    pub fn effort(&self) -> Option<Effort> {
+        let bytes = fs::read(self.manifest()).ok()?;
+        let mut manifest: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+        serde_json::from_value(manifest["effort"].take()).ok()
+    }
+
     /// Keeps other runs out until the lock is dropped; a kill drops it, too.
     pub(super) fn lock(&self) -> Result<File, RunError> {
         make_directory(&self.path)?;
@@ -153,14 +161,21 @@ impl StageDirectory {
 
     /// Declares the artifact whole, and removes what was only needed to go on.
     ///
-    /// The kernels are noted and no part of the key: they are the processor's, not the pipeline's.
-    pub(super) fn finish(&self, stage: &Stage, kernels: &str) -> Result<(), RunError> {
+    /// The kernels are noted and no part of the key: they are the processor's, not the pipeline's. Nor
+    /// are the machine and the time.
+    pub(super) fn finish(
+        &self,
+        stage: &Stage,
+        kernels: &str,
+        effort: &Effort,
+    ) -> Result<(), RunError> {
         let manifest = serde_json::json!({
             "stage": stage.name,
             "kind": stage.kind.name(),
             "key": stage.key,
             "computed_from": stage.facts,
             "kernels": stage.kind.computes().then_some(kernels),
+            "effort": effort,
         });
         let json = serde_json::to_vec_pretty(&manifest).expect("plain data serialises");
         let path = self.manifest();
