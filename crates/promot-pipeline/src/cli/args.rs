@@ -148,6 +148,8 @@ pub(crate) enum ReportFormat {
     Table,
     /// With outputs side by side and the checkpoints that were measured
     Markdown,
+    /// A page in one file: tables that sort, figures, answers to search in
+    Html,
     /// Everything, for programs
     Json,
 }

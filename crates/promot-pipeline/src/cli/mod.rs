@@ -11,6 +11,7 @@ mod inspect;
 mod load;
 mod output;
 mod progress;
+mod reports;
 mod run;
 mod selftest;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use promot_core::{StopFlag, write_atomically};
+use promot_core::StopFlag;
 use promot_model::backend::{Host, set_threads};
 use promot_model::gemm::Precision;
 use promot_model::train::TrainingBackend;
@@ -20,6 +20,7 @@ use super::failure::Failure;
 use super::load::load;
 use super::output::print;
 use super::progress::Progress;
+use super::reports;
 
 /// Runs a pipeline and prints its tables.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -60,9 +61,9 @@ fn run_on<B: TrainingBackend>(
     download(plan, stop)?;
     check_inputs(plan)?;
     let store = Store::new(&args.stored.store);
-    let reports = report_directory(&args.stored.store, plan);
-    let log = reports.join("events.jsonl");
-    let progress = fs::create_dir_all(&reports)
+    let directory = report_directory(&args.stored.store, plan);
+    let log = directory.join("events.jsonl");
+    let progress = fs::create_dir_all(&directory)
         .and_then(|()| Progress::new(&log))
         .with_context(|| log.display().to_string())
         .map_err(Failure::Failed)?;
@@ -88,19 +89,10 @@ fn run_on<B: TrainingBackend>(
         return Ok(());
     }
 
-    let report = collect(plan, &store)?;
-    let json = serde_json::to_vec_pretty(&report).expect("plain data serialises");
-    for (name, bytes) in [
-        ("report.json", json),
-        ("report.md", markdown(&report).into_bytes()),
-    ] {
-        let path = reports.join(name);
-        write_atomically(&path, &bytes)
-            .with_context(|| path.display().to_string())
-            .map_err(Failure::Failed)?;
-    }
+    let report = reports::collect(plan, &store, &args.stored)?;
+    reports::write(&directory, plan, &store, &report)?;
     print_tables(&report)?;
-    eprintln!("report: {}", reports.join("report.md").display());
+    eprintln!("report: {}", directory.join("report.html").display());
     Ok(())
 }
 
@@ -119,10 +111,12 @@ fn download(plan: &Plan, stop: &StopFlag) -> Result<(), Failure> {
 /// Shows a finished run again.
 pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
     let plan = load(&args.stored.pipeline)?;
-    let report = collect(&plan, &Store::new(&args.stored.store))?;
+    let store = Store::new(&args.stored.store);
+    let report = reports::collect(&plan, &store, &args.stored)?;
     match args.format {
         ReportFormat::Table => print_tables(&report),
         ReportFormat::Markdown => print(&markdown(&report)),
+        ReportFormat::Html => print(&reports::page(&plan, &store, &report)?),
         ReportFormat::Json => {
             let json = serde_json::to_string_pretty(&report).expect("plain data serialises");
             print(&(json + "\n"))
@@ -141,13 +135,6 @@ fn print_tables(report: &Report) -> Result<(), Failure> {
         ))?;
     }
     Ok(())
-}
-
-fn collect(plan: &Plan, store: &Store) -> Result<Report, Failure> {
-    Report::collect(plan, store).map_err(|error| {
-        let hint = error.hint();
-        Failure::Failed(anyhow::anyhow!("{error}\n  hint: {hint}"))
-    })
 }
 
 /// Every seed has reports of its own, and so have every precision and kind of device.

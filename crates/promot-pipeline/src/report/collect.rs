@@ -3,7 +3,14 @@
 use std::fs;
 use std::path::Path;
 
+use promot_data::metric::MetricError;
+
+use super::card::Card;
 use super::differences::differences;
+use super::flips::flips;
+use super::measured::measured;
+use super::plot::plots;
+use super::summary::summaries;
 use super::{Report, TableData};
 use crate::plan::{Plan, StageKind};
 use crate::run::Store;
@@ -28,6 +35,14 @@ pub enum CollectError {
 }
 
 impl CollectError {
+    /// Rows were scored before they were stored: if they cannot be any more, they are damaged.
+    pub(super) fn unjudged(error: &MetricError) -> Self {
+        Self::Damaged {
+            path: "answers".to_owned(),
+            problem: error.to_string(),
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -53,6 +68,10 @@ impl Report {
             curves: Vec::new(),
             alignments: Vec::new(),
             drift: Vec::new(),
+            summaries: Vec::new(),
+            flips: Vec::new(),
+            plots: Vec::new(),
+            card: Card::of(plan),
         };
         for stage in plan.stages() {
             let directory = store.stage(stage);
@@ -79,8 +98,12 @@ impl Report {
                         }
                     }
                     let against = &params.models[params.compare_with].label;
-                    table.differences = differences(&table, against, &artifact, &plan.tasks)?;
+                    let measured = measured(&table, &artifact)?;
+                    table.differences = differences(&table, against, &measured, &plan.tasks)?;
                     table.compared_with = Some(against.clone());
+                    let flips = flips(&table, params, &measured, &plan.tasks)?;
+                    report.flips.push((name.clone(), flips));
+                    report.summaries.push((name.clone(), summaries(&table)));
                     report.tables.push((name, table));
                 }
                 StageKind::Pretrain(_)
@@ -94,6 +117,7 @@ impl Report {
                 StageKind::Data(_) | StageKind::Mix(_) => {}
             }
         }
+        report.plots = plots(&report);
         Ok(report)
     }
 }
