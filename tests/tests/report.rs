@@ -85,15 +85,15 @@ fn every_number_of_the_page_is_in_the_report() {
             "{value} is shown as {text}"
         );
     }
+    let data = Regex::new("<data[^>]*>[^<]*</data>").unwrap();
+    let tags = Regex::new("<[^>]*>").unwrap();
     // Nothing else in a sortable table is a number but names of tasks and columns.
     for table in captures(
         r#"(?s)<table class="sortable">.*?<tbody>(.*?)</tbody>"#,
         &page,
     ) {
         for cell in captures(r"(?s)<td[^>]*>(.*?)</td>", table[0]) {
-            let data = Regex::new("<data[^>]*>[^<]*</data>").unwrap();
             let rest = data.replace_all(cell[0], "");
-            let tags = Regex::new("<[^>]*>").unwrap();
             let rest = tags.replace_all(&rest, "");
             let names = rest.replace("WMT14", "");
             assert!(!names.contains(|c: char| c.is_ascii_digit()), "{}", cell[0]);

@@ -11,6 +11,9 @@ use super::paint::{AXIS, GRID, INK, band, line, marker};
 use super::{SIZE, embed};
 use crate::report::{Line, Plot, Point};
 
+/// How much of a band covers what is below it.
+const BAND: f64 = 0.16;
+
 /// A line for each of the plot's.
 pub(super) fn draw(plot: &Plot) -> Markup {
     let mut svg = String::new();
@@ -48,7 +51,10 @@ fn write(plot: &Plot, svg: &mut String) -> Result<(), Box<dyn std::error::Error>
         .draw()?;
     for (index, series) in plot.lines.iter().enumerate() {
         if let Some(outline) = outline(series) {
-            chart.draw_series(std::iter::once(Polygon::new(outline, band(index).filled())))?;
+            chart.draw_series(std::iter::once(Polygon::new(
+                outline,
+                band(index).mix(BAND).filled(),
+            )))?;
         }
     }
     for (index, series) in plot.lines.iter().enumerate() {
