@@ -89,15 +89,16 @@ fn answered(
             let task = tasks.find(&what.task).expect("names were resolved");
             let right = match task.metric() {
                 MetricKind::Accuracy | MetricKind::ExactMatch => {
-                    let mut right = vec![vec![false; columns]; what.rows.len()];
-                    for column in 0..columns {
+                    let right_of = |column: usize| -> Result<Vec<bool>, CollectError> {
                         let scores = row_scores(task.metric(), &judged(&*task, &what.rows, column));
                         let scores = scores.map_err(|error| CollectError::unjudged(&error))?;
-                        for (row, score) in scores.into_iter().flatten().enumerate() {
-                            right[row][column] = score > 50.0;
-                        }
-                    }
-                    Some(right)
+                        let scores = scores.into_iter().flatten();
+                        Ok(scores.map(|score| score > 50.0).collect())
+                    };
+                    let by_column: Result<Vec<_>, _> = (0..columns).map(right_of).collect();
+                    let by_column = by_column?;
+                    let row = |row: usize| by_column.iter().map(|right| right[row]).collect();
+                    Some((0..what.rows.len()).map(row).collect())
                 }
                 MetricKind::Bleu | MetricKind::Rouge2 => None,
             };
