@@ -67,6 +67,8 @@ pub fn run(
         events: &stopwatch,
         stop: &StopFlag::new(),
         measure: None,
+        keep: None,
+        observer: None,
     };
     train(model, adapters, options, surroundings)
 }

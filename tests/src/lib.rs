@@ -27,7 +27,9 @@ pub fn root() -> PathBuf {
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let mut build = Command::new(env!("CARGO"));
+        // The Cargo that runs the tests: another one would build everything once more.
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+        let mut build = Command::new(cargo);
         build.current_dir(root());
         build.args(["build", "--quiet", "--package", "promot-pipeline"]);
         if !cfg!(debug_assertions) {
@@ -163,12 +165,19 @@ impl Workplace {
         command.spawn().expect("the program starts")
     }
 
-    /// Digests of all artifacts and reports in the store `.promot`, by path.
+    /// Digests of all artifacts and reports in the store `.promot`, by path. Of a page its section with
+    /// times and processors is left out: all else of it is the same wherever and whenever it was run.
     pub fn results(&self) -> BTreeMap<String, Digest> {
         let mut digests = BTreeMap::new();
         for (path, bytes) in self.files(".promot") {
-            let is_artifact = path.contains("/artifact/") || path.contains("report.");
+            let is_report = path.contains("/report.") || path.contains("/curves/");
+            let is_artifact = path.contains("/artifact/") || is_report;
             if is_artifact && !path.contains("/work/") {
+                let bytes = if path.ends_with("report.html") {
+                    without_machine(&String::from_utf8(bytes).expect("text")).into_bytes()
+                } else {
+                    bytes
+                };
                 digests.insert(path, Digest::of(&bytes));
             }
         }
@@ -193,6 +202,16 @@ impl Workplace {
         files.sort();
         files
     }
+}
+
+/// A report's page without its section about the machine.
+///
+/// # Panics
+/// If it has no such section.
+pub fn without_machine(page: &str) -> String {
+    let start = page.find("<section id=\"machine\">").expect("the section");
+    let length = page[start..].find("</section>").expect("its end");
+    format!("{}{}", &page[..start], &page[start + length..])
 }
 
 /// A pipeline with every kind of stage that tunes or measures, small enough for a test.
@@ -243,6 +262,76 @@ stages:
       rows: 8
       beams: 1
       max_new_tokens: 12
+";
+
+/// Stages that keep their checkpoints, the ablations among them, and curves over them.
+pub const WITH_CHECKPOINTS: &str = "\
+version: 1
+name: kept
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte, train_rows: 80, dev_rows: 8 } }
+  prompt:
+    prompt_tune:
+      { on: rte, length: 3, steps: 4, checkpoint_every: 2, batch_size: 8, keep_checkpoints: true }
+  lora:
+    lora_tune:
+      { on: rte, rank: 2, steps: 4, checkpoint_every: 2, batch_size: 8, keep_checkpoints: true }
+  noise: { random_prompt: { length: 3 } }
+  joint:
+    joint_tune:
+      { on: rte, length: 3, steps: 5, checkpoint_every: 2, batch_size: 8, keep_checkpoints: true }
+  tuned:
+    model_tune:
+      { on: rte, prompt: noise, steps: 5, checkpoint_every: 2, batch_size: 8, keep_checkpoints: true }
+  curve:
+    curve:
+      models:
+        Joint: { model: joint, prompt: joint }
+        Random prompt: { model: tuned, prompt: noise }
+        Prompt tuning: { model: base, prompt: prompt }
+        LoRA: { model: base, prompt: lora }
+      target: rte
+      tasks: [cb, triviaqa]
+      rows: 6
+      beams: 1
+      max_new_tokens: 8
+  table:
+    eval:
+      models:
+        Pretrained: base
+        Joint: { model: joint, prompt: joint }
+        Random prompt: { model: tuned, prompt: noise }
+      target: rte
+      tasks: [cb, triviaqa]
+      rows: 6
+      beams: 1
+      max_new_tokens: 8
+";
+
+/// Both stages with a drift monitor.
+pub const WITH_DRIFT: &str = "\
+version: 1
+name: drift
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte, train_rows: 80, dev_rows: 8 } }
+  prompt:
+    prompt_tune:
+      on: rte
+      length: 4
+      steps: 4
+      checkpoint_every: 2
+      batch_size: 8
+      drift: { every: 2, tasks: [cb], rows: 4, shots: 0, max_new_tokens: 8 }
+  tuned:
+    model_tune:
+      on: rte
+      prompt: prompt
+      steps: 8
+      checkpoint_every: 4
+      batch_size: 8
+      drift: { every: 3, tasks: [triviaqa, cb], rows: 5, max_new_tokens: 8 }
 ";
 
 /// A pipeline that trains a model from nothing.

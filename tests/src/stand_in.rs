@@ -15,7 +15,7 @@ impl Workplace {
     ///
     /// # Panics
     /// If the test fixtures of the models cannot be read.
-    pub fn stand_ins(&self) -> [(&'static str, String); 2] {
+    pub fn stand_ins(&self) -> [(&'static str, String); 3] {
         let fixture = root().join("crates/promot-model/tests/fixtures/llama/grouped_tied");
         for file in ["config.json", "model.safetensors"] {
             let bytes = fs::read(fixture.join(file)).expect("a fixture");
@@ -27,7 +27,8 @@ impl Workplace {
             self.write(&format!("rows/{path}.jsonl"), lines);
         }
         let name = |path: &str| self.path(path).display().to_string();
-        [("SMOLLM2", name("llama")), ("ROWS", name("rows"))]
+        let (model, rows) = (name("llama"), name("rows"));
+        [("SMOLLM2", model.clone()), ("MODEL", model), ("ROWS", rows)]
     }
 }
 
@@ -57,7 +58,7 @@ fn tokenizer() -> String {
 type Row = fn(usize) -> serde_json::Value;
 
 /// The files that the pipelines read, and what a row of each looks like.
-fn rows() -> [(&'static str, Row); 18] {
+fn rows() -> [(&'static str, Row); 19] {
     let pair: Row = |i| {
         let label = ["entailment", "not_entailment"][i % 2];
         json!({"premise": format!("Number {i} is tall."), "hypothesis": "It is tall.", "label": label})
@@ -92,6 +93,7 @@ fn rows() -> [(&'static str, Row); 18] {
         ("wmt_en_de/test", translation),
         ("wmt16_en_ro/validation", translation),
         ("multi30k/train", translation),
+        ("wmt14_en_fr/train", translation),
         ("wmt14_en_fr/test", translation),
         ("xsum/train", article),
         ("xsum/test", article),

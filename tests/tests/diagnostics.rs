@@ -128,6 +128,47 @@ stages:
 }
 
 #[test]
+fn checkpoints_that_are_not_there() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 1
+name: gradients
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte } }
+  lost: { model_tune: { on: rte } }
+  kept: { model_tune: { on: rte, steps: 250, keep_checkpoints: true } }
+  gradients:
+    gradients:
+      on: rte
+      models: { Lost: lost, Kept: { model: kept, promt: p }, Base: base, Data: rte, Nothing: {} }
+      steps: [0, 100, 120, many]
+      batches: 1
+  empty: { gradients: { on: rte, models: {} } }
+";
+    insta::assert_snapshot!("checkpoints", validate(&place, yaml));
+}
+
+#[test]
+fn monitors_that_make_no_sense() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 1
+name: drift
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte } }
+  made: { pretrain: { drift: { tasks: [cb] } } }
+  tuned: { model_tune: { on: rte, drift: { every: 0, rows: 4 } } }
+  prompt:
+    prompt_tune:
+      on: rte
+      drift: { tasks: [cb, triviaq], evry: 5, stop_when: { format_share: 120, score_blow: 3 } }
+";
+    insta::assert_snapshot!("drift", validate(&place, yaml));
+}
+
+#[test]
 fn a_prompt_from_another_models_width() {
     let place = Workplace::new();
     let yaml = "\
@@ -142,6 +183,56 @@ stages:
   table: { eval: { models: { Tuned: { model: tuned, prompt: prompt } }, target: rte } }
 ";
     insta::assert_snapshot!("widths", validate(&place, yaml));
+}
+
+#[test]
+fn ablations_and_curves_that_make_no_sense() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 1
+name: curves
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte } }
+  small: { pretrain: { d_model: 32, steps: 5, keep_checkpoints: yes please } }
+  noise: { random_prompt: { length: 0, steps: 3 } }
+  wide: { random_prompt: { from: small } }
+  both: { mix: { of: { rte: { prompt: tuned } } } }
+  tuned: { model_tune: { on: rte, prompt: wide } }
+  joint: { joint_tune: { on: both, length: 4, prompt_learning_rat: 0.3 } }
+  table: { eval: { models: { Joint: { model: joint, prompt: rte } }, target: rte, steps: [1] } }
+  curve: { curve: { models: { Base: base }, target: rte, compare_with: Base, steps: [1, two] } }
+";
+    insta::assert_snapshot!("ablations", validate(&place, yaml));
+    let yaml = "\
+version: 1
+name: curves
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte } }
+  noise: { random_prompt: {} }
+  plain: { model_tune: { on: rte } }
+  kept: { model_tune: { on: rte, steps: 250, keep_checkpoints: true } }
+  prompt: { prompt_tune: { on: rte, steps: 5000, checkpoint_every: 10, keep_checkpoints: true } }
+  other: { prompt_tune: { on: rte, steps: 5000, checkpoint_every: 1, keep_checkpoints: true } }
+  curve:
+    curve:
+      models:
+        Base: base
+        Plain: plain
+        Noise: { prompt: noise }
+        Kept: kept
+        Prompt: { model: base, prompt: prompt }
+      target: rte
+      steps: [0, 100, 150, 250]
+  all:
+    curve:
+      models:
+        Other: { prompt: other }
+        Unknown: plan
+      target: rte
+";
+    insta::assert_snapshot!("curves", validate(&place, yaml));
 }
 
 #[test]

@@ -7,8 +7,10 @@ use promot_tests::{FROM_SCRATCH, SMALL, WITH_LORA, Workplace, root};
 #[test]
 fn every_shipped_pipeline_plans() {
     let place = Workplace::new();
-    let mut files: Vec<_> = fs::read_dir(root().join("pipelines"))
-        .unwrap()
+    let folders = ["pipelines", "pipelines/paper", "pipelines/paper-scale"];
+    let mut files: Vec<_> = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(root().join(folder)).unwrap())
         .map(|entry| entry.unwrap().path())
         .filter(|path| {
             path.extension()
@@ -16,7 +18,7 @@ fn every_shipped_pipeline_plans() {
         })
         .collect();
     files.sort();
-    assert!(files.len() >= 4, "{files:?}");
+    assert!(files.len() >= 20, "{files:?}");
     let variables = place.stand_ins();
     let variables = variables
         .each_ref()
@@ -30,6 +32,58 @@ fn every_shipped_pipeline_plans() {
         let plan = plan.success().stdout;
         assert!(plan.ends_with(" to run, 0 cached\n"), "{plan}");
     }
+}
+
+/// Stages that several tables need are one stage of the whole.
+#[test]
+fn the_whole_paper_shares_its_stages() {
+    let place = Workplace::new();
+    let stages = |file: &str| {
+        let path = root().join(format!("pipelines/paper/{file}.yaml"));
+        to_run(&place, &[path.to_str().unwrap()])
+    };
+    let tables = [
+        "table2", "table3", "table4", "table5", "table6", "table9", "table10", "table11",
+        "table12", "table14", "figure1", "figure3", "figure5",
+    ];
+    let each: Vec<String> = tables.iter().flat_map(|table| stages(table)).collect();
+    let mut different = each.clone();
+    different.sort();
+    different.dedup();
+    let mut all = stages("all");
+    all.sort();
+    assert_eq!(all, different);
+    assert!(
+        each.len() > different.len() + 50,
+        "{} of {}",
+        different.len(),
+        each.len()
+    );
+}
+
+/// A rehearsal leaves nothing behind and knows all stages.
+#[test]
+fn a_preflight_tells_what_a_run_will_cost() {
+    let place = Workplace::new();
+    place.write("small.yaml", SMALL);
+    let found = place.run(&["preflight", "small.yaml", "--steps", "2", "--rows", "2"]);
+    let text = found.success().stdout;
+    for expected in ["of rte", "input tokens: median", "8 steps of", " to run, "] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let left: Vec<_> = fs::read_dir(place.path(".promot")).unwrap().collect();
+    assert_eq!(left.len(), 0, "{left:?}");
+    place.run(&["run", "small.yaml"]).success();
+    let json = ["preflight", "small.yaml", "--format", "json"];
+    let found: serde_json::Value =
+        serde_json::from_str(&place.run(&json).success().stdout).unwrap();
+    let stages = found["stages"].as_array().unwrap();
+    assert_eq!(stages.len(), 7);
+    assert!(
+        stages.iter().all(|stage| stage["is_cached"] == true),
+        "{found}"
+    );
+    assert_eq!(found["disk"], 0);
 }
 
 /// All of the pipelines for a real model, with a tiny one and a step or two.

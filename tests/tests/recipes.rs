@@ -11,7 +11,9 @@ fn planned(place: &Workplace, args: &[&str]) -> Vec<[String; 3]> {
     let lines = plan.lines().map(|line| line.split_whitespace());
     let stages = lines.filter_map(|mut words| {
         let three = [words.next()?, words.next()?, words.next()?];
-        ["run", "cached"].contains(&three[2]).then(|| three.map(str::to_owned))
+        ["run", "cached"]
+            .contains(&three[2])
+            .then(|| three.map(str::to_owned))
     });
     stages.collect()
 }
@@ -31,8 +33,7 @@ stages:
 fn a_recipe_stands_for_the_stages_that_one_would_write() {
     let place = Workplace::new();
     let written = format!(
-        "{HEAD}\
-  p_prompt_rte: {{ prompt_tune: {{ on: rte, length: 4, steps: 4, checkpoint_every: 2, batch_size: 8 }} }}
+        "{HEAD}  p_prompt_rte: {{ prompt_tune: {{ on: rte, length: 4, steps: 4, checkpoint_every: 2, batch_size: 8 }} }}
   p_prompt_enfr: {{ prompt_tune: {{ on: enfr, length: 4, steps: 4, checkpoint_every: 2, batch_size: 8 }} }}
   p_mix: {{ mix: {{ of: {{ rte: {{ prompt: p_prompt_rte }}, enfr: {{ prompt: p_prompt_enfr, weight: 2 }} }} }} }}
   p: {{ model_tune: {{ on: p_mix, steps: 2, batch_size: 4, dropout: 0 }} }}
@@ -46,8 +47,7 @@ fn a_recipe_stands_for_the_stages_that_one_would_write() {
 "
     );
     let recipe = format!(
-        "{HEAD}\
-  p:
+        "{HEAD}  p:
     promot:
       on: {{ rte: 1, enfr: 2 }}
       batch_size: 8
@@ -84,14 +84,22 @@ fn every_method_is_one_word() {
         place.write("method.yaml", text);
         let stages = planned(&place, &["method.yaml"]).into_iter();
         let of_method = stages.filter(|[name, ..]| name.starts_with('m'));
-        let named: Vec<String> = of_method.map(|[name, kind, _]| format!("{name} {kind}")).collect();
+        let named: Vec<String> = of_method
+            .map(|[name, kind, _]| format!("{name} {kind}"))
+            .collect();
         named.join(", ")
     };
     for (settings, expected) in [
         ("shots: 1", "m_prompt prompt_tune, m model_tune"),
         ("method: fine_tuning", "m model_tune"),
-        ("method: prompt_tuning, prompt: { length: 3 }", "m prompt_tune"),
-        ("method: lora_first, lora: { rank: 2 }", "m_lora lora_tune, m model_tune"),
+        (
+            "method: prompt_tuning, prompt: { length: 3 }",
+            "m prompt_tune",
+        ),
+        (
+            "method: lora_first, lora: { rank: 2 }",
+            "m_lora lora_tune, m model_tune",
+        ),
     ] {
         assert_eq!(kinds(settings), expected, "{settings}");
     }
@@ -101,8 +109,7 @@ fn every_method_is_one_word() {
 fn what_is_wrong_with_a_recipe_is_told_where_it_stands() {
     let place = Workplace::new();
     let yaml = format!(
-        "{HEAD}\
-  a: {{ promot: {{ on: rte, methd: joint }} }}
+        "{HEAD}  a: {{ promot: {{ on: rte, methd: joint }} }}
   b: {{ promot: {{ on: rte, method: jiont }} }}
   c: {{ promot: {{ on: rte, prompt: {{ lenth: 3 }} }} }}
   d: {{ promot: {{ on: rte, method: fine_tuning, prompt: {{ length: 3 }} }} }}
@@ -137,7 +144,10 @@ fn included_stages_run_only_if_something_needs_them() {
     write("two", &table.replace("TABLE", "table_two"));
     write("both", "include: [one.yaml, two.yaml]\n");
     let names = |file: &str| -> Vec<String> {
-        planned(&place, &[file]).into_iter().map(|[name, ..]| name).collect()
+        planned(&place, &[file])
+            .into_iter()
+            .map(|[name, ..]| name)
+            .collect()
     };
     assert_eq!(names("one.yaml"), ["rte", "tuned", "table_one"]);
     let mut both = names("both.yaml");
@@ -157,14 +167,25 @@ fn included_stages_run_only_if_something_needs_them() {
     // Settings reach included stages.
     let set = ["two.yaml", "--set", "stages.tuned.promot.model.steps=3"];
     let states = planned(&place, &set);
-    assert!(states.iter().any(|[name, _, state]| name == "tuned" && state == "run"), "{states:?}");
+    assert!(
+        states
+            .iter()
+            .any(|[name, _, state]| name == "tuned" && state == "run"),
+        "{states:?}"
+    );
 }
 
 #[test]
 fn what_is_wrong_with_included_files_is_told_in_their_lines() {
     let place = Workplace::new();
-    place.write("a.yaml", "version: 1\nname: a\ninclude: [b.yaml, c.yaml, missing.yaml]\nstages: {}\n");
-    place.write("b.yaml", "include: a.yaml\nstages:\n  rte: { data: { task: rte } }\n");
+    place.write(
+        "a.yaml",
+        "version: 1\nname: a\ninclude: [b.yaml, c.yaml, missing.yaml]\nstages: {}\n",
+    );
+    place.write(
+        "b.yaml",
+        "include: a.yaml\nstages:\n  rte: { data: { task: rte } }\n",
+    );
     place.write("c.yaml", "stages:\n  rte: { data: { task: snli } }\n");
     insta::assert_snapshot!("include", place.run(&["validate", "a.yaml"]).all());
     place.write("d.yaml", "version: 1\nname: d\ninclude: e.yaml\n");
@@ -175,14 +196,21 @@ fn what_is_wrong_with_included_files_is_told_in_their_lines() {
 #[test]
 fn a_matrix_of_seeds_has_means_with_intervals() {
     let place = Workplace::new();
-    let matrix = SMALL.replace("seed: 3\n", "matrix: { seed: [3, 4], stages.table.eval.rows: [4, 8] }\n");
+    let matrix = SMALL.replace(
+        "seed: 3\n",
+        "matrix: { seed: [3, 4], stages.table.eval.rows: [4, 8] }\n",
+    );
     place.write("matrix.yaml", &matrix);
     let plan = place.run(&["plan", "matrix.yaml"]).success().stdout;
     // Rows, mixes of rows and, at the second number of rows, all that is tuned.
     assert!(plan.contains("seed=3, rows=8"), "{plan}");
     assert!(plan.ends_with("14 to run, 0 cached\n"), "{plan}");
     let run = place.run(&["run", "matrix.yaml"]).success();
-    assert!(run.stdout.contains("rows=4; mean of seeds 3, 4"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("rows=4; mean of seeds 3, 4"),
+        "{}",
+        run.stdout
+    );
 
     let read = |path: &str| -> Value {
         serde_json::from_slice(&fs::read(place.path(path)).unwrap()).unwrap()
@@ -190,7 +218,10 @@ fn a_matrix_of_seeds_has_means_with_intervals() {
     let summary = read(".promot/runs/small-matrix/summary.json");
     assert_eq!(summary["groups"].as_array().unwrap().len(), 2);
     let group = &summary["groups"][1];
-    assert_eq!((&group["settings"], &group["seeds"]), (&"rows=8".into(), &serde_json::json!([3, 4])));
+    assert_eq!(
+        (&group["settings"], &group["seeds"]),
+        (&"rows=8".into(), &serde_json::json!([3, 4]))
+    );
     let table = &group["tables"][0];
     let (row, column) = (2, 1);
     let cell = &table["rows"][row]["cells"][column];
@@ -199,21 +230,39 @@ fn a_matrix_of_seeds_has_means_with_intervals() {
     let of_seed = |seed: u64| {
         let report = read(&format!(".promot/runs/small-seed{seed}-rows=8/report.json"));
         let cells = report["tables"][0][1]["cells"].as_array().unwrap().clone();
-        let scores = cells.iter().filter(|cell| cell["model"] == "ProMoT" && cell["is_target"] == false);
-        let scores: Vec<f64> = scores.map(|cell| cell["record"]["value"].as_f64().unwrap()).collect();
+        let scores = cells
+            .iter()
+            .filter(|cell| cell["model"] == "ProMoT" && cell["is_target"] == false);
+        let scores: Vec<f64> = scores
+            .map(|cell| cell["record"]["value"].as_f64().unwrap())
+            .collect();
         scores.iter().sum::<f64>() / scores.len() as f64
     };
     let values = [of_seed(3), of_seed(4)];
     assert_eq!(cell["values"], serde_json::json!(values));
-    assert_eq!(cell["mean"].as_f64().unwrap(), (values[0] + values[1]) / 2.0);
+    assert_eq!(
+        cell["mean"].as_f64().unwrap(),
+        (values[0] + values[1]) / 2.0
+    );
 
     // One point is a pipeline like any other, and has nothing to compute any more.
     let point = ["matrix.yaml", "--point", "seed=4", "--point", "rows=8"];
     let states = planned(&place, &point);
-    assert!(states.iter().all(|[.., state]| state == "cached"), "{states:?}");
+    assert!(
+        states.iter().all(|[.., state]| state == "cached"),
+        "{states:?}"
+    );
     let report = place.run(&[&["report"], &point[..]].concat()).success();
     assert!(report.stdout.contains("(seed 4, f32)"), "{}", report.stdout);
     place.run(&["report", "matrix.yaml"]).success();
-    insta::assert_snapshot!("no_point", place.run(&["plan", "matrix.yaml", "--point", "seed=5"]).all());
-    insta::assert_snapshot!("many_points", place.run(&["export", "matrix.yaml", "tuned", "out"]).all());
+    insta::assert_snapshot!(
+        "no_point",
+        place
+            .run(&["plan", "matrix.yaml", "--point", "seed=5"])
+            .all()
+    );
+    insta::assert_snapshot!(
+        "many_points",
+        place.run(&["export", "matrix.yaml", "tuned", "out"]).all()
+    );
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use promot_tests::{FROM_SCRATCH, SMALL, WITH_LORA, Workplace};
+use promot_tests::{FROM_SCRATCH, SMALL, WITH_CHECKPOINTS, WITH_DRIFT, WITH_LORA, Workplace};
 
 /// Waits until the run has told `event`, then kills it. Fails if the run ends before.
 fn kill_at(
@@ -138,6 +138,33 @@ fn killed_and_undisturbed_agree(name: &str, pipeline: &str, events: &[String]) {
 fn killed_tuning_with_lora_goes_on_to_the_same_adapter_and_model() {
     let events = [step("lora", 3), step("lora", 7), step("tuned", 3)];
     killed_and_undisturbed_agree("lora", WITH_LORA, &events);
+}
+
+/// In the middle of tuning, at checkpoints that may be half written, and in the middle of the curve.
+#[test]
+fn killed_stages_that_keep_checkpoints_go_on_to_the_same_ones() {
+    let checkpoint =
+        |stage: &str, step| format!(r#""event":"dev","stage":"{stage}","step":{step},"#);
+    let events = [
+        checkpoint("tuned", 2),
+        step("tuned", 4),
+        step("joint", 3),
+        checkpoint("joint", 4),
+        step("prompt", 3),
+        r#""event":"evaluated","stage":"curve","done":20,"#.to_owned(),
+    ];
+    killed_and_undisturbed_agree("kept", WITH_CHECKPOINTS, &events);
+}
+
+#[test]
+fn a_killed_drift_monitor_remembers_what_it_saw() {
+    let events = [
+        step("prompt", 3),
+        r#""event":"drift","stage":"tuned","step":3,"#.to_owned(),
+        step("tuned", 5),
+        r#""event":"drift","stage":"tuned","step":6,"#.to_owned(),
+    ];
+    killed_and_undisturbed_agree("drift", WITH_DRIFT, &events);
 }
 
 #[test]

@@ -66,6 +66,7 @@ impl Training {
                 ..AdafactorOptions::default()
             }),
             schedule: Schedule::constant(learning_rate),
+            prompts: None,
             max_gradient_norm: None,
             micro_batches: 1,
             recompute: false,

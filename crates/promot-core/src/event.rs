@@ -63,6 +63,17 @@ pub enum Event {
         /// Whether it is the best so far.
         best: bool,
     },
+    /// Prompts of tasks that are not tuned for were answered by what is trained.
+    Drift {
+        /// The stage's name.
+        stage: String,
+        /// Steps done when they were answered.
+        step: u64,
+        /// The mean over the tasks of their own metrics, in [0, 100].
+        score: f64,
+        /// The mean share of answers in the target's format, in percent, over the tasks it is foreign to.
+        format_share: Option<f64>,
+    },
     /// Rows of an evaluation are done.
     Evaluated {
         /// The stage's name.

@@ -65,6 +65,8 @@ pub struct TaskBatches {
     tokenizer: Arc<Tokenizer>,
     seed: Seed,
     truncation: Truncation,
+    /// For each task and row the row whose target is learnt instead.
+    targets_of: Option<Vec<Vec<usize>>>,
 }
 
 /// Tasks that cannot be trained on.
@@ -133,7 +135,24 @@ impl TaskBatches {
             tokenizer,
             seed,
             truncation: Truncation::default(),
+            targets_of: None,
         })
+    }
+
+    /// The same batches of the randomised data set (paper section 3.3): each task's targets are dealt
+    /// out anew among its rows, by a permutation that depends on the seed. How often each target occurs
+    /// stays as it is, and so does every input with its worked examples; what a target has to do with its input
+    /// is gone.
+    pub fn with_shuffled_targets(mut self) -> Self {
+        let permutation = |(index, task): (usize, &TrainingTask)| {
+            let mut order: Vec<usize> = (0..task.rows.len()).collect();
+            let scope = format!("{index} {}", task.task.name());
+            order.shuffle(&mut self.seed.stream(&scope, "shuffled targets"));
+            order
+        };
+        let tasks = self.tasks.iter().enumerate();
+        self.targets_of = Some(tasks.map(permutation).collect());
+        self
     }
 
     /// How many inputs were cut so far.
@@ -149,6 +168,12 @@ impl TaskBatches {
         let scope = format!("{task} {}", self.tasks[task].task.name());
         order.shuffle(&mut self.seed.indexed_stream(&scope, "shuffle", epoch));
         (order[place], epoch)
+    }
+
+    /// What a row of `task` has as its target.
+    fn target(&self, task: usize, row: usize) -> String {
+        let TrainingTask { task, rows, .. } = &self.tasks[task];
+        task.render(&rows[row]).expect("checked when made").target
     }
 }
 
@@ -166,7 +191,11 @@ impl BatchSource for TaskBatches {
                     .expect("checked when made");
                 let ids = self.tokenizer.encode_input(&example.input);
                 inputs.push(&self.truncation.apply(ids, task.max_input_tokens));
-                targets.push(&self.tokenizer.encode_target(&example.target));
+                let target = match &self.targets_of {
+                    Some(of) => self.target(index, of[index][row]),
+                    None => example.target,
+                };
+                targets.push(&self.tokenizer.encode_target(&target));
                 prompts.push(task.prompt);
             }
         }

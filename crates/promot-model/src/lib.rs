@@ -49,6 +49,7 @@
 //! stopped; [`arch::Model::generate`] decodes; [`checkpoint`] reads and writes directories in
 //! Hugging Face's and PEFT's layouts.
 
+pub mod alignment;
 pub mod arch;
 pub mod backend;
 pub mod checkpoint;

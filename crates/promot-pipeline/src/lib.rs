@@ -56,6 +56,7 @@ pub mod diagnostic;
 pub mod export;
 pub mod hub;
 pub mod plan;
+pub mod preflight;
 pub mod report;
 pub mod run;
 pub mod spec;

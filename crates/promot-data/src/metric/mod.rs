@@ -4,6 +4,7 @@ mod accuracy;
 mod bleu;
 mod bootstrap;
 mod exact_match;
+mod mcnemar;
 mod mean;
 mod paired;
 mod porter;
@@ -14,6 +15,7 @@ mod wilson;
 use promot_core::MetricKind;
 use thiserror::Error;
 
+pub use mcnemar::mcnemar_exact;
 pub use mean::{MeanInterval, mean_interval};
 pub use paired::{Difference, Paired, paired_difference};
 
@@ -100,7 +102,7 @@ pub fn score(kind: MetricKind, rows: &[Judged]) -> Result<Score, MetricError> {
     let margin = match &prepared {
         Prepared::Right(rows) => {
             let right = rows.iter().filter(|&&right| right).count();
-            100.0 * wilson::half_width(right, rows.len())
+            share_margin(right, rows.len())
         }
         _ => bootstrap::half_width(rows.len(), |drawn| prepared.over(drawn.iter().copied())),
     };
@@ -123,6 +125,12 @@ pub fn row_scores(kind: MetricKind, rows: &[Judged]) -> Result<Option<Vec<f64>>,
         Prepared::Bleu(_) => None,
         _ => Some((0..rows.len()).map(each).collect()),
     })
+}
+
+/// Half the width of the 95% interval of a share of `hits` in `rows` (at least one), in percent: of the
+/// Wilson interval, as for accuracy.
+pub fn share_margin(hits: usize, rows: usize) -> f64 {
+    100.0 * wilson::half_width(hits, rows)
 }
 
 /// Whether accuracy can ever take an answer for `label`: it looks at the first word.

@@ -72,6 +72,68 @@ fn every_row_of_a_mix_has_its_own_tasks_prompt() {
 }
 
 #[test]
+fn shuffled_targets_are_the_same_targets_of_other_rows() {
+    let seeded = |seed: u64| {
+        let tasks = vec![
+            part("rte", 60, None, 1.0),
+            part("wmt14_en_fr", 30, None, 1.0),
+        ];
+        let tokenizer = Arc::new(train_mini().unwrap());
+        TaskBatches::new(tasks, 40, tokenizer, Seed::new(seed)).unwrap()
+    };
+    // Three batches are all rows of RTE, two those of the translations, 20 of each in a batch.
+    let epoch = |source: &TaskBatches| {
+        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+        for step in 0..3 {
+            let batch = source.batch(step);
+            inputs.extend(batch.inputs.rows().map(<[u32]>::to_vec));
+            targets.push(
+                batch
+                    .targets
+                    .rows()
+                    .map(<[u32]>::to_vec)
+                    .collect::<Vec<_>>(),
+            );
+        }
+        (inputs, targets)
+    };
+    let (inputs, targets) = epoch(&seeded(0));
+    let shuffled = seeded(0).with_shuffled_targets();
+    let (same_inputs, other_targets) = epoch(&shuffled);
+    assert_eq!(same_inputs, inputs);
+    assert_ne!(other_targets, targets);
+    let of_rte = |targets: &[Vec<Vec<u32>>]| {
+        let mut rte: Vec<Vec<u32>> = targets.iter().flat_map(|t| t[..20].to_vec()).collect();
+        rte.sort();
+        rte
+    };
+    assert_eq!(of_rte(&other_targets), of_rte(&targets));
+
+    // A function of the seed.
+    let (_, again) = epoch(&seeded(0).with_shuffled_targets());
+    assert_eq!(again, other_targets);
+    let kept = |source: &TaskBatches| source.targets_of.clone();
+    assert_ne!(kept(&seeded(1).with_shuffled_targets()), kept(&shuffled));
+}
+
+#[test]
+fn shuffling_equal_targets_changes_nothing() {
+    let rows = |label: &str| {
+        let rows = mini::rows("rte", Split::Train, 60).into_iter();
+        rows.filter(|row| row.text("label").unwrap() == label)
+            .collect::<Vec<_>>()
+    };
+    let source = || {
+        let task = TrainingTask {
+            rows: rows("entailment"),
+            ..part("rte", 1, None, 1.0)
+        };
+        batches(vec![task], 8).unwrap()
+    };
+    assert_eq!(source().with_shuffled_targets().batch(0), source().batch(0));
+}
+
+#[test]
 fn cutting_keeps_the_end_of_the_template_and_is_counted() {
     let truncation = Truncation::default();
     let ids: Vec<u32> = (0..100).collect();

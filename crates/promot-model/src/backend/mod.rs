@@ -11,7 +11,7 @@ pub use gpu::Gpu;
 pub use host::{Host, HostGradients, HostTape};
 pub use memory::keep_freed_memory;
 pub use tensor::{HostSlot, HostTensor};
-pub use threads::set_threads;
+pub use threads::{set_threads, threads};
 
 use thiserror::Error;
 

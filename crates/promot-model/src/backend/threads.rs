@@ -16,3 +16,8 @@ pub fn set_threads(threads: usize) -> Result<(), rayon::ThreadPoolBuildError> {
         .use_current_thread()
         .build_global()
 }
+
+/// On how many threads ops run.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}

@@ -1,6 +1,7 @@
 //! Training: what is tuned, in which steps, with which checkpoints (paper section A.2.4).
 
 mod error;
+mod observe;
 mod progress;
 mod step;
 #[cfg(test)]
@@ -13,11 +14,13 @@ use promot_core::{BatchSource, Event, EventSink, Seed, StopFlag};
 use serde::{Deserialize, Serialize};
 
 pub use error::TrainError;
+pub use observe::{EndedEarly, InTraining, Observe, Observed, Observer};
 pub use progress::CheckpointRecord;
 pub use tunables::{Tune, Tuned};
 
 use crate::arch::Model;
 use crate::backend::Backend;
+use crate::checkpoint::CheckpointError;
 use crate::graph::Var;
 use crate::lora::Lora;
 use crate::ops::cross_entropy::LabelSmoothing;
@@ -44,6 +47,9 @@ pub struct TrainOptions {
     pub optimizer: Optimizer,
     /// Its learning rate.
     pub schedule: Schedule,
+    /// How prompts are updated, if not in the same way: where model and prompts are tuned at once, they
+    /// want different things of an optimizer.
+    pub prompts: Option<PromptUpdates>,
     /// The largest norm of all gradients together, if limited.
     pub max_gradient_norm: Option<f32>,
     /// Parts a batch is computed in, to save memory; gradients are those of the whole batch.
@@ -57,6 +63,15 @@ pub struct TrainOptions {
     pub dropout: f32,
     /// Where dropout masks come from.
     pub seed: Seed,
+}
+
+/// How prompts are updated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptUpdates {
+    /// Their optimizer.
+    pub optimizer: Optimizer,
+    /// Its learning rate.
+    pub schedule: Schedule,
 }
 
 /// What training is connected to.
@@ -74,7 +89,15 @@ pub struct Surroundings<'a, B: Backend> {
     /// Measures a checkpoint by the target task's own metric on rows held out for selection;
     /// `None` asks to stop. Without it, the last checkpoint is the best.
     pub measure: Option<&'a mut Measure<'a, B>>,
+    /// Takes every checkpoint, if they are kept. It is called before the progress is saved, so a run that
+    /// is killed meanwhile calls it again with the same values.
+    pub keep: Option<&'a Keep<'a, B>>,
+    /// Looks at what is trained between checkpoints, too, and may end training.
+    pub observer: Option<Observer<'a, B>>,
 }
+
+/// Writes the checkpoint of a step: the model without LoRA's changes, and the adapters.
+pub type Keep<'a, B> = dyn Fn(u64, &Model<B>, &Adapters) -> Result<(), CheckpointError> + 'a;
 
 /// Measures a model, which has LoRA's changes in it, and its soft prompts.
 pub type Measure<'a, B> = dyn FnMut(&Model<B>, &[Var<B>]) -> Option<f64> + 'a;
@@ -108,6 +131,8 @@ pub struct Trained<B: Backend> {
     pub best_step: u64,
     /// All checkpoints in order.
     pub history: Vec<CheckpointRecord>,
+    /// Where and why training ended, if before its last step.
+    pub ended_early: Option<EndedEarly>,
 }
 
 /// What of a finished run is worth keeping beside the weights.
@@ -117,6 +142,9 @@ pub struct TrainSummary {
     pub best_step: u64,
     /// All checkpoints in order.
     pub history: Vec<CheckpointRecord>,
+    /// Where and why training ended, if before its last step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_early: Option<EndedEarly>,
 }
 
 /// Trains `model` or `adapters`, or goes on where an interrupted run stopped.
@@ -140,6 +168,8 @@ pub fn train<B: TrainingBackend>(
         events,
         stop,
         mut measure,
+        keep,
+        mut observer,
     } = surroundings;
     let files = Files::open(directory)?;
     let mut tunables = Tunables::new(model, adapters, options.tune)?;
@@ -154,9 +184,35 @@ pub fn train<B: TrainingBackend>(
             });
         }
     }
+    let mut ended_early = None;
     // The mean loss since the last checkpoint is part of its record.
     loop {
-        if progress.is_due(options) {
+        let step = progress.step;
+        if let Some(observer) = &mut observer
+            && observer.is_due(step, options.steps)
+        {
+            let seen = InTraining {
+                step,
+                model: &tunables.model,
+                adapted: &tunables.answering_model()?,
+                prompts: tunables.prompts(),
+            };
+            let observed = (observer.observe)(&seen);
+            tunables.model.device().check()?;
+            match observed {
+                None => {
+                    files.save(&progress, &tunables)?;
+                    return Err(TrainError::Stopped { step });
+                }
+                // Before the first step there is nothing to keep, after the last one nothing to end.
+                Some(Observed::Enough(reason)) if (1..options.steps).contains(&step) => {
+                    ended_early = Some(EndedEarly { step, reason });
+                }
+                Some(_) => {}
+            }
+        }
+        let is_last = step == options.steps || ended_early.is_some();
+        if progress.is_due(options, is_last) {
             let value = match &mut measure {
                 Some(measure) => {
                     let value = measure(&tunables.answering_model()?, tunables.prompts());
@@ -176,6 +232,11 @@ pub fn train<B: TrainingBackend>(
             if best {
                 files.save_best(&progress, &tunables)?;
             }
+            if let Some(keep) = keep {
+                let adapters = tunables.adapters();
+                tunables.model.device().check()?;
+                keep(progress.step, &tunables.model, &adapters)?;
+            }
             files.save(&progress, &tunables)?;
             if let Some(value) = value {
                 events.emit(Event::Dev {
@@ -186,7 +247,7 @@ pub fn train<B: TrainingBackend>(
                 });
             }
         }
-        if progress.step == options.steps {
+        if is_last {
             break;
         }
         if stop.is_requested() {
@@ -220,5 +281,6 @@ pub fn train<B: TrainingBackend>(
         adapters,
         best_step,
         history: progress.into_history(),
+        ended_early,
     })
 }

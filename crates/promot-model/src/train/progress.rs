@@ -49,9 +49,8 @@ impl Progress {
     }
 
     /// Whether a checkpoint has to be measured now.
-    pub(super) fn is_due(&self, options: &TrainOptions) -> bool {
-        let at_cadence =
-            self.step.is_multiple_of(options.checkpoint_every) || self.step == options.steps;
+    pub(super) fn is_due(&self, options: &TrainOptions, is_last: bool) -> bool {
+        let at_cadence = self.step.is_multiple_of(options.checkpoint_every) || is_last;
         self.step > 0 && at_cadence && self.history.last().is_none_or(|last| last.step < self.step)
     }
 

@@ -1,15 +1,17 @@
 //! One optimizer step: loss, gradients, clipping, update.
 
+use std::ops::Range;
+
 use promot_core::{Digester, Ragged, TokenBatch};
 
 use super::TrainOptions;
 use super::error::TrainError;
-use super::tunables::Tunables;
+use super::tunables::{Tunables, Tuned};
 use crate::arch::LossOptions;
 use crate::backend::{Backend, Shape};
 use crate::graph::Graph;
 use crate::ops::dropout::DropoutKey;
-use crate::optim::{self, clip_factor};
+use crate::optim::{self, Optimizer, Schedule, clip_factor};
 
 /// What a step did.
 pub(super) struct Done {
@@ -56,8 +58,7 @@ impl<B: Backend + optim::Kernels> Tunables<B> {
             return Err(TrainError::NonFinite { step, loss });
         }
 
-        let learning_rate = options.schedule.rate(step, options.steps);
-        self.update(gradients, options, step, learning_rate)
+        self.update(gradients, options, step)
             .ok_or(TrainError::NonFinite { step, loss })?;
         let prompt_rows: usize = batch
             .prompts
@@ -68,7 +69,7 @@ impl<B: Backend + optim::Kernels> Tunables<B> {
         let tokens = batch.input_tokens() + prompt_rows + batch.target_tokens();
         Ok(Done {
             loss,
-            learning_rate,
+            learning_rate: options.schedule.rate(step, options.steps),
             tokens: tokens as u64,
         })
     }
@@ -80,7 +81,6 @@ impl<B: Backend + optim::Kernels> Tunables<B> {
         mut gradients: B::Gradients,
         options: &TrainOptions,
         step: u64,
-        learning_rate: f32,
     ) -> Option<()> {
         let device = self.model.device().clone();
         let tensors: Vec<B::Tensor> = self
@@ -99,34 +99,76 @@ impl<B: Backend + optim::Kernels> Tunables<B> {
             .iter()
             .map(|(gradient, shape)| (gradient.as_ref(), *shape))
             .collect();
-        let (squares, total) = device.squares(&options.optimizer, &slices);
+        let groups = groups(&self.tuned, options);
+        let mut squares = Vec::new();
+        let mut total = 0.0;
+        for group in &groups {
+            let (of_group, sum) = device.squares(group.optimizer, &slices[group.tuned.clone()]);
+            squares.extend(of_group);
+            total += sum;
+        }
         let norm = total.sqrt();
         if !norm.is_finite() {
             return None;
         }
-        let step = optim::Step {
-            number: step,
-            learning_rate,
-            scale: options
-                .max_gradient_norm
-                .map_or(1.0, |max_norm| clip_factor(norm, max_norm)),
-        };
+        let scale = options
+            .max_gradient_norm
+            .map_or(1.0, |max_norm| clip_factor(norm, max_norm));
         let updates = gradients.into_iter().zip(&squares).zip(&tensors);
-        let updates = updates
-            .map(|(((gradient, shape), squares), tensor)| optim::Update {
-                values: B::slice(tensor),
-                gradient,
-                squares,
-                shape,
-            })
-            .collect();
-        let values = device.update(&options.optimizer, step, updates, &mut self.states);
+        let mut updates = updates.map(|(((gradient, shape), squares), tensor)| optim::Update {
+            values: B::slice(tensor),
+            gradient,
+            squares,
+            shape,
+        });
+        let mut values = Vec::with_capacity(tensors.len());
+        for group in groups {
+            let step = optim::Step {
+                number: step,
+                learning_rate: group.schedule.rate(step, options.steps),
+                scale,
+            };
+            let of_group = updates.by_ref().take(group.tuned.len()).collect();
+            let states = &mut self.states[group.tuned];
+            values.extend(device.update(group.optimizer, step, of_group, states));
+        }
         for (i, values) in values.into_iter().enumerate() {
             let shape = B::shape(&tensors[i]);
             self.set(self.tuned[i], device.tensor(values, shape));
         }
         Some(())
     }
+}
+
+/// Tuned tensors, one after another, that are updated in the same way.
+struct Group<'o> {
+    tuned: Range<usize>,
+    optimizer: &'o Optimizer,
+    schedule: &'o Schedule,
+}
+
+/// All that is tuned: one group, unless prompts are updated in a way of their own.
+fn groups<'o>(tuned: &[Tuned], options: &'o TrainOptions) -> Vec<Group<'o>> {
+    let own = |tuned: &Tuned| {
+        let own = options.prompts.as_ref();
+        own.filter(|_| matches!(tuned, Tuned::Prompt(_)))
+    };
+    let mut start = 0;
+    let runs = tuned.chunk_by(|a, b| own(a).is_some() == own(b).is_some());
+    let group = |run: &[Tuned]| {
+        let tuned = start..start + run.len();
+        start = tuned.end;
+        let (optimizer, schedule) = match own(&run[0]) {
+            Some(own) => (&own.optimizer, &own.schedule),
+            None => (&options.optimizer, &options.schedule),
+        };
+        Group {
+            tuned,
+            optimizer,
+            schedule,
+        }
+    };
+    runs.map(group).collect()
 }
 
 /// Far from the places within a pass, which are counted from one.

@@ -64,6 +64,7 @@ fn options(tune: Tune, steps: u64) -> TrainOptions {
             ..AdafactorOptions::default()
         }),
         schedule: Schedule::constant(0.02),
+        prompts: None,
         max_gradient_norm: Some(1.0),
         micro_batches: 1,
         recompute: false,
@@ -96,6 +97,20 @@ fn run_from<B: Backend + optim::Kernels>(
     stop_after: Option<u64>,
     measure: Option<&mut Measure<'_, B>>,
 ) -> Result<Trained<B>, TrainError> {
+    run_observed(
+        device, directory, options, adapters, stop_after, measure, None,
+    )
+}
+
+fn run_observed<B: Backend + optim::Kernels>(
+    device: &B,
+    directory: &Path,
+    options: &TrainOptions,
+    adapters: &Adapters,
+    stop_after: Option<u64>,
+    measure: Option<&mut Measure<'_, B>>,
+    observe: Option<(u64, &mut Observe<'_, B>)>,
+) -> Result<Trained<B>, TrainError> {
     let stop = StopFlag::new();
     let events = |event: Event| {
         if let Event::Step { step, .. } = event
@@ -111,6 +126,8 @@ fn run_from<B: Backend + optim::Kernels>(
     };
     // The lifetime of the measure is shortened to that of this call.
     let mut wrapped = measure.map(|measure| move |m: &Model<B>, p: &[Var<B>]| measure(m, p));
+    let every = observe.as_ref().map_or(1, |(every, _)| *every);
+    let mut observe = observe.map(|(_, observe)| move |seen: &InTraining<'_, B>| observe(seen));
     let surroundings = Surroundings {
         stage: "test",
         batches,
@@ -118,6 +135,11 @@ fn run_from<B: Backend + optim::Kernels>(
         events: &events,
         stop: &stop,
         measure: wrapped.as_mut().map(|m| m as &mut Measure<'_, B>),
+        keep: None,
+        observer: observe.as_mut().map(|observe| Observer {
+            every,
+            observe: observe as &mut Observe<'_, B>,
+        }),
     };
     train(model_on(device), adapters, options, surroundings)
 }
@@ -257,6 +279,201 @@ fn keeps_the_best_checkpoint_and_the_earliest_of_equals() {
         .map(|r| (r.step, r.value.unwrap()))
         .collect();
     assert_eq!(seen, [(4, 10.0), (8, 50.0), (12, 50.0), (16, 20.0)]);
+}
+
+/// Steps at which a model was looked at, and its first value there.
+type Seen = Vec<(u64, f32)>;
+
+/// Runs 11 steps with a checkpoint every 4, observed every 3; training is enough after `enough` steps.
+/// Which steps were observed, with the model's first value, and what came of it.
+fn observed(
+    directory: &Path,
+    stop_after: Option<u64>,
+    enough: u64,
+) -> (Seen, Result<Trained<Host>, TrainError>) {
+    let mut seen = Vec::new();
+    let mut observe = |now: &InTraining<'_, Host>| {
+        seen.push((now.step, values(now.model)[0][0]));
+        Some(match now.step >= enough {
+            true => Observed::Enough(format!("{enough} steps")),
+            false => Observed::GoOn,
+        })
+    };
+    let trained = run_observed(
+        &Host::new(),
+        directory,
+        &options(Tune::Model, 11),
+        &Adapters::default(),
+        stop_after,
+        None,
+        Some((3, &mut observe)),
+    );
+    (seen, trained)
+}
+
+#[test]
+fn an_observer_sees_training_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let plain = run(
+        &directory.path().join("plain"),
+        &options(Tune::Model, 11),
+        &[],
+        None,
+        None,
+    )
+    .unwrap();
+    let (seen, trained) = observed(&directory.path().join("a"), None, 100);
+    let trained = trained.unwrap();
+    let steps: Vec<u64> = seen.iter().map(|(step, _)| *step).collect();
+    assert_eq!(steps, [0, 3, 6, 9, 11]);
+    assert_eq!(seen[0].1, values(&model())[0][0]);
+    assert_eq!(seen[4].1, values(&plain.model)[0][0]);
+    assert_eq!(values(&trained.model), values(&plain.model));
+    assert_eq!(trained.history, plain.history);
+    assert_eq!(trained.ended_early, None);
+}
+
+#[test]
+fn training_ends_where_it_is_enough_interrupted_or_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, whole) = observed(&directory.path().join("whole"), None, 6);
+    let whole = whole.unwrap();
+    let ended = EndedEarly {
+        step: 6,
+        reason: "6 steps".to_owned(),
+    };
+    assert_eq!(whole.ended_early, Some(ended));
+    let steps: Vec<u64> = whole.history.iter().map(|record| record.step).collect();
+    assert_eq!((steps, whole.best_step), (vec![4, 6], 6));
+
+    let path = directory.path().join("interrupted");
+    for stop_after in [2, 5] {
+        let (_, stopped) = observed(&path, Some(stop_after), 6);
+        assert!(matches!(stopped, Err(TrainError::Stopped { step }) if step == stop_after));
+    }
+    let (seen, resumed) = observed(&path, None, 6);
+    let resumed = resumed.unwrap();
+    assert_eq!(seen.last().unwrap().0, 6);
+    assert_eq!(values(&resumed.model), values(&whole.model));
+    assert_eq!(resumed.history, whole.history);
+    assert_eq!(resumed.ended_early, whole.ended_early);
+
+    // Killed after the last checkpoint: asked again, the observer says the same.
+    let (seen, again) = observed(&path, None, 6);
+    assert_eq!(seen.len(), 1);
+    let again = again.unwrap();
+    assert_eq!(again.ended_early, whole.ended_early);
+    assert_eq!(values(&again.model), values(&whole.model));
+
+    // Enough before anything was done, and at the end: that is no early end.
+    for enough in [0, 11] {
+        let path = directory.path().join(format!("{enough}"));
+        let (_, trained) = observed(&path, None, enough);
+        let step = trained.unwrap().ended_early.map(|ended| ended.step);
+        assert_eq!(step, (enough == 0).then_some(3));
+    }
+}
+
+#[test]
+fn model_and_prompt_are_updated_each_in_its_own_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str, optimizer, rate: f32, prompts| {
+        let options = TrainOptions {
+            optimizer,
+            schedule: Schedule::constant(rate),
+            prompts,
+            ..options(Tune::Both, 6)
+        };
+        let path = directory.path().join(name);
+        run(&path, &options, &[prompt()], None, None).unwrap()
+    };
+    let unscaled = |factored| {
+        Optimizer::Adafactor(AdafactorOptions {
+            multiply_by_parameter_scale: false,
+            factored,
+            ..AdafactorOptions::default()
+        })
+    };
+    let own = |rate| {
+        Some(PromptUpdates {
+            optimizer: unscaled(false),
+            schedule: Schedule::constant(rate),
+        })
+    };
+    // The same way said twice: two groups compute what one does.
+    let one = at("one", unscaled(false), 0.02, None);
+    let two = at("two", unscaled(false), 0.02, own(0.02));
+    assert_eq!(values(&one.model), values(&two.model));
+    assert_eq!(one.adapters, two.adapters);
+    // Nothing moves that has a rate of 0.
+    let prompt_only = at("prompt", unscaled(true), 0.0, own(0.02));
+    assert_eq!(values(&prompt_only.model), values(&model()));
+    assert_ne!(prompt_only.adapters.prompts, [prompt()]);
+    let model_only = at("model", unscaled(true), 0.02, own(0.0));
+    assert_ne!(values(&model_only.model), values(&model()));
+    assert_eq!(model_only.adapters.prompts, [prompt()]);
+    // Different optimizers have states of different shapes, which an interrupted run reads again.
+    let adamw = Optimizer::AdamW(AdamWOptions::default());
+    let options = TrainOptions {
+        optimizer: adamw,
+        prompts: own(0.3),
+        ..options(Tune::Both, 9)
+    };
+    let path = |name: &str| directory.path().join(name);
+    let whole = run(&path("whole"), &options, &[prompt()], None, None).unwrap();
+    let stopped = run(&path("again"), &options, &[prompt()], Some(5), None);
+    assert!(matches!(stopped, Err(TrainError::Stopped { step: 5 })));
+    let again = run(&path("again"), &options, &[prompt()], None, None).unwrap();
+    assert_eq!(values(&again.model), values(&whole.model));
+    assert_eq!(again.adapters, whole.adapters);
+}
+
+#[test]
+fn every_checkpoint_is_given_away_also_after_an_interruption_and_errors_end_the_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = RefCell::new(Vec::new());
+    let run = |name: &str, stop_after: Option<u64>, refuse: Option<u64>| {
+        let stop = StopFlag::new();
+        let events = |event: Event| {
+            if matches!(event, Event::Step { step, .. } if Some(step) == stop_after) {
+                stop.request();
+            }
+        };
+        let keep = |step: u64, model: &Model<Host>, adapters: &Adapters| {
+            if Some(step) == refuse {
+                return Err(CheckpointError::Adapter("no room".to_owned()));
+            }
+            let values = values(model);
+            kept.borrow_mut().push((step, values, adapters.clone()));
+            Ok(())
+        };
+        let surroundings = Surroundings {
+            stage: "test",
+            batches: &WithPrompt,
+            directory: &directory.path().join(name),
+            events: &events,
+            stop: &stop,
+            measure: None,
+            keep: Some(&keep),
+            observer: None,
+        };
+        let adapters = Adapters::prompts(vec![prompt()]);
+        train(model(), &adapters, &options(Tune::Both, 10), surroundings)
+    };
+    let whole = run("whole", None, None).unwrap();
+    let undisturbed = kept.take();
+    let steps: Vec<u64> = undisturbed.iter().map(|(step, ..)| *step).collect();
+    assert_eq!(steps, [4, 8, 10]);
+    let last = &undisturbed[2];
+    assert_eq!((&last.1, &last.2), (&values(&whole.model), &whole.adapters));
+    assert_ne!(undisturbed[0].1, undisturbed[1].1);
+
+    assert!(run("again", Some(5), None).is_err());
+    // Nothing of step 8 is saved before it is kept.
+    let refused = run("again", None, Some(8));
+    assert!(matches!(refused, Err(TrainError::Checkpoint(_))));
+    run("again", None, None).unwrap();
+    assert!(kept.take() == undisturbed);
 }
 
 #[test]
@@ -468,6 +685,8 @@ fn losses<B: TrainingBackend>(device: &B) -> Vec<f64> {
         events: &events,
         stop: &StopFlag::new(),
         measure: None,
+        keep: None,
+        observer: None,
     };
     let adapters = Adapters::prompts(vec![prompt()]);
     train(model_on(device), &adapters, &options, surroundings).unwrap();

@@ -224,14 +224,20 @@ impl<B: Backend + optim::Kernels> Tunables<B> {
         }
     }
 
+    /// The adapters with their present values.
+    pub(super) fn adapters(&self) -> Adapters {
+        let device = self.model.device();
+        let prompts = self.prompts.iter();
+        Adapters {
+            prompts: prompts
+                .map(|prompt| SoftPrompt::from_tensor(device, prompt.tensor()))
+                .collect(),
+            lora: self.current_lora(),
+        }
+    }
+
     pub(super) fn into_parts(self) -> (Model<B>, Adapters) {
-        let lora = self.current_lora();
-        let device = self.model.device().clone();
-        let prompts = self
-            .prompts
-            .iter()
-            .map(|prompt| SoftPrompt::from_tensor(&device, prompt.tensor()))
-            .collect();
-        (self.model, Adapters { prompts, lora })
+        let adapters = self.adapters();
+        (self.model, adapters)
     }
 }

@@ -32,6 +32,16 @@ pub(crate) enum Command {
     Validate(PipelineArgs),
     /// Show what is in the store, what would run, and why
     Plan(StoredArgs),
+    /// Tell what a run will cost and what would go wrong, before it does
+    ///
+    /// Puts all training rows through the model's tokenizer (how long they are, what is cut, labels that
+    /// no answer can be), and rehearses every stage with a few steps and rows: how long the run will
+    /// take, how much memory and disk. Nothing of the rehearsal is kept. Exit code 1 if something would
+    /// go wrong:
+    ///
+    ///   promot-pipeline preflight pipelines/rte.yaml
+    #[command(verbatim_doc_comment)]
+    Preflight(PreflightArgs),
     /// Draw the stages
     Graph(GraphArgs),
     /// Show the report of a finished run again
@@ -130,6 +140,32 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PreflightFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PreflightArgs {
+    #[command(flatten)]
+    pub(crate) stored: StoredArgs,
+    /// Optimizer steps that each training stage is rehearsed with
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) steps: u64,
+    /// Rows that each measured task is rehearsed with
+    #[arg(long, default_value_t = 32)]
+    pub(crate) rows: usize,
+    /// CPU threads; all cores if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// What to print
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: PreflightFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GraphFormat {
     /// For Graphviz: `promot-pipeline graph FILE | dot -Tsvg > stages.svg`
     Dot,
@@ -152,6 +188,8 @@ pub(crate) enum ReportFormat {
     Table,
     /// With outputs side by side and the checkpoints that were measured
     Markdown,
+    /// A page in one file: tables that sort, figures, answers to search in
+    Html,
     /// Everything, for programs
     Json,
 }
@@ -177,8 +215,9 @@ pub(crate) enum ExportPrecision {
 pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) stored: StoredArgs,
-    /// The pretrain, model_tune, prompt_tune, lora_tune or eval stage, or `base` for the model that the pipeline
-    /// starts from
+    /// The pretrain, model_tune, joint_tune, prompt_tune, random_prompt, lora_tune, eval or curve stage,
+    /// or `base` for the model that the pipeline starts from. A joint_tune stage's prompt is written below its model,
+    /// in `prompt`
     pub(crate) stage: String,
     /// The directory to write; it is made if it is not there
     #[arg(value_name = "OUT_DIRECTORY")]
@@ -212,8 +251,8 @@ pub(crate) struct GenerateArgs {
     /// `hf:owner/name` with `@revision` if not main
     #[arg(long, default_value = "builtin:mini-t5", value_name = "MODEL")]
     pub(crate) model: String,
-    /// A directory with a soft prompt or LoRA in PEFT layout (the artifact of a prompt_tune or
-    /// lora_tune stage)
+    /// A directory with a soft prompt or LoRA in PEFT layout (the artifact of a prompt_tune,
+    /// random_prompt or lora_tune stage, or `prompt` in that of a joint_tune stage)
     #[arg(long, value_name = "DIR")]
     pub(crate) prompt: Option<PathBuf>,
     /// Where the model computes: cpu, cuda, cuda:N or auto (see `promot-pipeline devices`)

@@ -100,15 +100,17 @@ pub(crate) fn samples(args: &SamplesArgs) -> Result<(), Failure> {
 
 /// Where the first stage that has rows of a task has them from.
 fn source_of(task: &str, plan: &Plan) -> Source {
-    let sources = plan.stages().flat_map(|stage| match &stage.kind {
-        StageKind::Data(params) if params.task == task => vec![&params.source],
-        StageKind::Eval(params) => {
-            let tasks = params.tasks.iter();
-            let tasks = tasks.filter(|evaluated| evaluated.task == task);
-            tasks.map(|evaluated| &evaluated.source).collect()
-        }
-        _ => Vec::new(),
-    });
+    let sources = plan
+        .stages()
+        .flat_map(|stage| match (&stage.kind, stage.kind.evaluation()) {
+            (StageKind::Data(params), _) if params.task == task => vec![&params.source],
+            (_, Some(params)) => {
+                let tasks = params.tasks.iter();
+                let tasks = tasks.filter(|evaluated| evaluated.task == task);
+                tasks.map(|evaluated| &evaluated.source).collect()
+            }
+            _ => Vec::new(),
+        });
     let mut sources = sources.map(DataSource::source);
     sources.next().unwrap_or(Source::Mini)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use promot_model::backend::Host;
 use promot_model::checkpoint::SavePrecision;
 use promot_pipeline::diagnostic::nearest;
-use promot_pipeline::export::{export_adapter, export_evaluation, export_model};
+use promot_pipeline::export::{PROMPT_DIRECTORY, export_adapter, export_evaluation, export_model};
 use promot_pipeline::plan::{BaseModel, Plan, Stage, StageKind};
 use promot_pipeline::run::{LoadedModel, Store, load_base};
 
@@ -29,9 +29,10 @@ pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
     let stage = exportable(&plan, &args.stage)?;
     let is_adapter = matches!(
         stage.kind,
-        StageKind::PromptTune(_) | StageKind::LoraTune(_)
+        StageKind::PromptTune(_) | StageKind::LoraTune(_) | StageKind::RandomPrompt(_)
     );
-    if !is_adapter {
+    let has_prompt = matches!(stage.kind, StageKind::JointTune(_));
+    if !is_adapter && !has_prompt {
         refuse_base_name(args)?;
     }
     let directory = store.stage(stage);
@@ -46,7 +47,7 @@ pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
         ));
     }
     check_target(&args.to, args.force, &store)?;
-    if let StageKind::Eval(params) = &stage.kind {
+    if let Some(params) = stage.kind.evaluation() {
         export_evaluation(&plan, stage, params, &store, &args.to)?;
         eprintln!("{}: {}", args.stage, args.to.display());
         return Ok(());
@@ -58,7 +59,13 @@ pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let model = LoadedModel::from_directory(&artifact, &Host::new())?;
-    write_model(&model, args)
+    write_model(&model, args)?;
+    if has_prompt {
+        let to = args.to.join(PROMPT_DIRECTORY);
+        export_adapter(&artifact.join(PROMPT_DIRECTORY), &to, args.base.as_deref())?;
+        eprintln!("{}, its prompt: {}", args.stage, to.display());
+    }
+    Ok(())
 }
 
 fn write_model(model: &LoadedModel<Host>, args: &ExportArgs) -> Result<(), Failure> {
@@ -102,8 +109,12 @@ fn bad_input(problem: &str, hint: &str) -> Failure {
 
 /// The stage called `name`, if it makes something that others read.
 fn exportable<'p>(plan: &'p Plan, name: &str) -> Result<&'p Stage, Failure> {
-    let is_exportable =
-        |stage: &&Stage| !matches!(stage.kind, StageKind::Data(_) | StageKind::Mix(_));
+    let is_exportable = |stage: &&Stage| {
+        !matches!(
+            stage.kind,
+            StageKind::Data(_) | StageKind::Mix(_) | StageKind::Gradients(_)
+        )
+    };
     let candidates = plan.stages().filter(is_exportable);
     let names: Vec<&str> = candidates.map(|stage| stage.name.as_str()).collect();
     let expected = if names.is_empty() {

@@ -10,7 +10,9 @@ mod generate;
 mod inspect;
 mod load;
 mod output;
+mod preflight;
 mod progress;
+mod reports;
 mod run;
 mod selftest;
 
@@ -26,6 +28,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Validate(args) => inspect::validate(&args),
         Command::Plan(args) => inspect::plan(&args),
+        Command::Preflight(args) => preflight::preflight(&args),
         Command::Graph(args) => inspect::graph(&args),
         Command::Report(args) => run::report(&args),
         Command::Export(args) => export::export(&args),

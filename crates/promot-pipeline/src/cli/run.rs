@@ -11,7 +11,9 @@ use promot_model::train::TrainingBackend;
 use promot_pipeline::diagnostic::nearest;
 use promot_pipeline::hub::Watch;
 use promot_pipeline::plan::{ComputeDevice, Plan};
-use promot_pipeline::report::{Report, Summary, SummaryGroup, markdown, terminal};
+use promot_pipeline::report::{
+    MatrixGroup, MatrixSummary, Report, markdown, terminal, terminal_curves,
+};
 use promot_pipeline::run::{self, Context, Selection, Store, check_inputs, fetch_inputs};
 use promot_pipeline::spec::Setting;
 
@@ -21,6 +23,7 @@ use super::failure::Failure;
 use super::load::{PlannedPoint, describe, load_points};
 use super::output::print;
 use super::progress::Progress;
+use super::reports;
 
 /// Runs a pipeline, or all those of its matrix, and prints the tables.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -78,9 +81,9 @@ fn run_on<B: TrainingBackend>(
     download(plan, stop)?;
     check_inputs(plan)?;
     let store = Store::new(&args.stored.store);
-    let reports = report_directory(&args.stored.store, point);
-    let log = reports.join("events.jsonl");
-    let progress = fs::create_dir_all(&reports)
+    let directory = report_directory(&args.stored.store, point);
+    let log = directory.join("events.jsonl");
+    let progress = fs::create_dir_all(&directory)
         .and_then(|()| Progress::new(&log))
         .with_context(|| log.display().to_string())
         .map_err(Failure::Failed)?;
@@ -106,11 +109,10 @@ fn run_on<B: TrainingBackend>(
         return Ok(None);
     }
 
-    let report = collect(plan, &store)?;
-    write(&reports.join("report.json"), &json(&report))?;
-    write(&reports.join("report.md"), &markdown(&report))?;
+    let report = reports::collect(point, &store, &args.stored)?;
+    reports::write(&directory, plan, &store, &report)?;
     print_tables(&report)?;
-    eprintln!("report: {}", reports.join("report.md").display());
+    eprintln!("report: {}", directory.join("report.html").display());
     Ok(Some(report))
 }
 
@@ -132,13 +134,14 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
     let store = Store::new(&args.stored.store);
     let reports: Result<Vec<Report>, Failure> = points
         .iter()
-        .map(|point| collect(&point.plan, &store))
+        .map(|point| reports::collect(point, &store, &args.stored))
         .collect();
     let reports = reports?;
     if let [report] = reports.as_slice() {
         return match args.format {
             ReportFormat::Table => print_tables(report),
             ReportFormat::Markdown => print(&markdown(report)),
+            ReportFormat::Html => print(&reports::page(&points[0].plan, &store, report)?),
             ReportFormat::Json => print(&json(report)),
         };
     }
@@ -146,12 +149,17 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
     print(&match args.format {
         ReportFormat::Table => summary.terminal(),
         ReportFormat::Markdown => summary.markdown(),
+        ReportFormat::Html => {
+            return Err(Failure::BadInput(
+                "error: --format html: a matrix has a page for each of its points\n  hint: choose one with --point".to_owned(),
+            ));
+        }
         ReportFormat::Json => json(&summary),
     })
 }
 
 /// Reports that differ in their seeds only are put together.
-fn summary(points: &[PlannedPoint], reports: &[Report]) -> Summary {
+fn summary(points: &[PlannedPoint], reports: &[Report]) -> MatrixSummary {
     let mut groups: Vec<(String, Vec<Report>)> = Vec::new();
     for (point, report) in points.iter().zip(reports) {
         let is_seed = |setting: &&Setting| setting.path == "seed";
@@ -163,15 +171,15 @@ fn summary(points: &[PlannedPoint], reports: &[Report]) -> Summary {
         }
     }
     let groups = groups.into_iter();
-    Summary {
+    MatrixSummary {
         pipeline: points[0].plan.name.clone(),
         groups: groups
-            .map(|(settings, reports)| SummaryGroup::new(settings, &reports))
+            .map(|(settings, reports)| MatrixGroup::new(settings, &reports))
             .collect(),
     }
 }
 
-fn write_summary(summary: &Summary, store: &Path) -> Result<(), Failure> {
+fn write_summary(summary: &MatrixSummary, store: &Path) -> Result<(), Failure> {
     let directory = store
         .join("runs")
         .join(format!("{}-matrix", summary.pipeline));
@@ -204,14 +212,25 @@ fn print_tables(report: &Report) -> Result<(), Failure> {
             terminal(table)
         ))?;
     }
+    for (stage, curve) in &report.curves {
+        print(&format!(
+            "{}: {stage} (seed {}, {})\n\n{}\n",
+            report.pipeline,
+            report.seed,
+            report.precision.name(),
+            terminal_curves(curve)
+        ))?;
+    }
+    for (stage, alignment) in &report.alignments {
+        print(&format!(
+            "{}: {stage} (seed {}, {})\n\n{}\n",
+            report.pipeline,
+            report.seed,
+            report.precision.name(),
+            alignment.table()
+        ))?;
+    }
     Ok(())
-}
-
-fn collect(plan: &Plan, store: &Store) -> Result<Report, Failure> {
-    Report::collect(plan, store).map_err(|error| {
-        let hint = error.hint();
-        Failure::Failed(anyhow::anyhow!("{error}\n  hint: {hint}"))
-    })
 }
 
 /// Every seed has reports of its own, and so have every precision, kind of device and point of a matrix.

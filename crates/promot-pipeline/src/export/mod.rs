@@ -13,6 +13,7 @@ use promot_model::backend::Host;
 use promot_model::checkpoint::{SavePrecision, ShardSize, copy_adapter, save_model_in_shards};
 
 use crate::run::{LoadedModel, RunError};
+pub use crate::stages::PROMPT_DIRECTORY;
 
 /// Writes a model to the directory `to`: `config.json`, weights in files of at most `limit`,
 /// `generation_config.json`, `tokenizer.json` and `tokenizer_config.json`. What else is in `to`

@@ -7,11 +7,13 @@ use petgraph::algo::{tarjan_scc, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 use promot_core::{Digest, Digester, Seed};
 
+use super::checkpoints::check_kept;
+use super::curve::expand_curves;
 use super::device::device;
 use super::hub_model::hub_model;
 use super::key;
 use super::params::{BaseModel, EvalParams, MixParams, StageKind};
-use super::read::{Reader, Reference, read_tasks};
+use super::read::{CurveText, Reader, Reference, Wanted, read_tasks};
 use super::recipe;
 use super::tasks::TaskSet;
 use super::widths::check_widths;
@@ -82,9 +84,11 @@ pub fn compile(spec: &Spec) -> Result<Plan, Diagnostics> {
                         tasks: &tasks,
                         directory: spec.directory(*place),
                         uses_base: None,
+                        curve: CurveText::default(),
                     };
                     let kind = reader.stage(name, *place, node);
-                    let (references, uses_base) = (reader.references, reader.uses_base);
+                    let (references, curve) = (reader.references, reader.curve);
+                    let uses_base = reader.uses_base;
                     if let Some(place) = uses_base.filter(|_| !has_model_key) {
                         let hint = Some(
                             "add `model: builtin:mini-t5`, a directory, or hf:owner/name, at the top".to_owned(),
@@ -99,6 +103,7 @@ pub fn compile(spec: &Spec) -> Result<Plan, Diagnostics> {
                         place: *place,
                         kind,
                         references,
+                        curve,
                     });
                 }
             }
@@ -115,6 +120,7 @@ pub fn compile(spec: &Spec) -> Result<Plan, Diagnostics> {
     leave_out_unused(&mut parsed, &parents, &spec.optional);
     check_uses(&mut parsed, &mut diagnostics);
     check_widths(&parsed, base.as_ref(), &mut diagnostics);
+    expand_curves(&mut parsed, &mut diagnostics);
     let graph = link(&parsed);
     check_cycles(&graph, &parsed, &mut diagnostics);
     if !diagnostics.is_empty() {
@@ -137,9 +143,16 @@ pub fn compile(spec: &Spec) -> Result<Plan, Diagnostics> {
             .neighbors_directed(index, petgraph::Direction::Incoming)
             .collect();
         inputs.sort();
-        let inputs: Vec<(&str, Digest)> = inputs
+        let inputs: Vec<key::Input<'_>> = inputs
             .iter()
-            .map(|input| (parsed[input.index()].name.as_str(), keys[input]))
+            .map(|input| key::Input {
+                name: &parsed[input.index()].name,
+                kind: parsed[input.index()]
+                    .kind
+                    .as_ref()
+                    .expect("no problems were found"),
+                key: keys[input],
+            })
             .collect();
         let kind = stage.kind.as_ref().expect("no problems were found");
         let of_stage = key::facts(&stage.name, kind, &inputs, &common);
@@ -173,6 +186,8 @@ pub(super) struct Parsed {
     pub(super) place: Place,
     pub(super) kind: Option<StageKind>,
     pub(super) references: Vec<Reference>,
+    /// What a curve says, with places.
+    pub(super) curve: CurveText,
 }
 
 /// Removes the stages of included files that nothing needs.
@@ -349,6 +364,10 @@ fn check_references(parsed: &[Parsed], diagnostics: &mut Diagnostics) {
                     reference.wanted.describe()
                 );
                 diagnostics.push(reference.place, message, None);
+                continue;
+            }
+            if let (Wanted::Checkpoints, Some(kind)) = (reference.wanted, &found.kind) {
+                check_kept(reference, kind, diagnostics);
             }
         }
     }
@@ -373,9 +392,13 @@ fn check_uses(parsed: &mut [Parsed], diagnostics: &mut Diagnostics) {
                 );
                 diagnostics.push(stage.place, message, hint);
             }
-            Some(StageKind::Eval(EvalParams {
-                models, targets, ..
-            })) => {
+            Some(kind) => {
+                let Some(EvalParams {
+                    models, targets, ..
+                }) = kind.evaluation_mut()
+                else {
+                    continue;
+                };
                 for model in models {
                     // One prompt without a target's name is meant for the only target.
                     for (target, _) in model
@@ -401,7 +424,7 @@ fn check_uses(parsed: &mut [Parsed], diagnostics: &mut Diagnostics) {
                     }
                 }
             }
-            _ => {}
+            None => {}
         }
     }
 }

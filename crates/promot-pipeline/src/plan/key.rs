@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use promot_core::{Digest, Digester, Seed};
+use promot_data::task::AnswerFormat;
 use promot_model::gemm::Precision;
 use serde_json::Value;
 
@@ -13,13 +14,28 @@ use super::tasks::TaskSet;
 /// Versions of the code that computes each kind of artifact: raised when results change.
 fn code_version(kind: &StageKind) -> u32 {
     match kind {
-        StageKind::Data(_) | StageKind::Mix(_) => 1,
+        StageKind::Data(_)
+        | StageKind::Mix(_)
+        | StageKind::JointTune(_)
+        | StageKind::RandomPrompt(_)
+        | StageKind::Gradients(_) => 1,
         StageKind::Pretrain(_)
         | StageKind::PromptTune(_)
         | StageKind::LoraTune(_)
         | StageKind::ModelTune(_) => 3,
-        StageKind::Eval(_) => 4,
+        StageKind::Eval(_) | StageKind::Curve(_) => 4,
     }
+}
+
+/// The version of how answers in the format of a target are found whose answers are free text. It is a
+/// fact of its own, because evaluations of other targets do not depend on it.
+const TEXT_FORMAT_VERSION: u32 = 1;
+
+/// A stage that another one reads.
+pub(super) struct Input<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: &'a StageKind,
+    pub(super) key: Digest,
 }
 
 /// What all stages of a pipeline share.
@@ -40,7 +56,7 @@ pub(super) const DEVICE: &str = "device";
 pub(super) fn facts(
     name: &str,
     kind: &StageKind,
-    inputs: &[(&str, Digest)],
+    inputs: &[Input<'_>],
     common: &Common<'_>,
 ) -> BTreeMap<String, String> {
     let &Common {
@@ -57,12 +73,20 @@ pub(super) fn facts(
         StageKind::PromptTune(params) => serde_json::to_value(params),
         StageKind::LoraTune(params) => serde_json::to_value(params),
         StageKind::ModelTune(params) => serde_json::to_value(params),
+        StageKind::JointTune(params) => serde_json::to_value(params),
+        StageKind::RandomPrompt(params) => serde_json::to_value(params),
         StageKind::Eval(params) => serde_json::to_value(params),
+        StageKind::Curve(params) => serde_json::to_value(params),
+        StageKind::Gradients(params) => serde_json::to_value(params),
     };
     let mut facts = BTreeMap::new();
     flatten("", &params.expect("plain data serialises"), &mut facts);
-    for (input, key) in inputs {
-        facts.insert(format!("input {input}"), key.to_string());
+    for input in inputs {
+        facts.insert(format!("input {}", input.name), input.key.to_string());
+    }
+    if has_text_format(kind, inputs, tasks) {
+        let version = TEXT_FORMAT_VERSION.to_string();
+        facts.insert("format of text".to_owned(), version);
     }
     for name in task_names(kind) {
         if let Some(task) = tasks.custom(name) {
@@ -90,14 +114,35 @@ pub(super) fn facts(
 
 /// The tasks that a stage names itself; others are in the keys of its inputs.
 fn task_names(kind: &StageKind) -> Vec<&str> {
-    match kind {
-        StageKind::Data(params) => vec![&params.task],
-        StageKind::Eval(params) => {
+    match (kind, kind.evaluation()) {
+        (StageKind::Data(params), _) => vec![&params.task],
+        (_, Some(params)) => {
             let tasks = params.tasks.iter();
             tasks.map(|evaluated| evaluated.task.as_str()).collect()
         }
-        _ => Vec::new(),
+        _ => {
+            let tasks = kind
+                .train()
+                .into_iter()
+                .flat_map(|train| train.foreign_tasks());
+            tasks.map(|foreign| foreign.task.as_str()).collect()
+        }
     }
+}
+
+/// Whether a stage measures how much answers look like those of targets whose answers are free text: where
+/// all of them are.
+fn has_text_format(kind: &StageKind, inputs: &[Input<'_>], tasks: &TaskSet) -> bool {
+    let targets = kind.evaluation().map_or(&[][..], |params| &params.targets);
+    let is_text = |target: &String| {
+        let input = inputs.iter().find(|input| input.name == target);
+        let Some(StageKind::Data(data)) = input.map(|input| input.kind) else {
+            return false;
+        };
+        let task = tasks.find(&data.task);
+        task.is_some_and(|task| task.answer_format() == AnswerFormat::Text)
+    };
+    !targets.is_empty() && targets.iter().all(is_text)
 }
 
 /// The digest of a stage's facts.

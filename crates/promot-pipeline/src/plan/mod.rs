@@ -1,6 +1,8 @@
 //! From a parsed file to a plan that can be run: names resolved, types checked, keys computed.
 
+mod checkpoints;
 mod compile;
+mod curve;
 mod device;
 mod draw;
 mod hub_model;
@@ -8,6 +10,7 @@ mod key;
 mod params;
 mod read;
 mod recipe;
+mod rehearsal;
 mod tasks;
 mod why;
 mod widths;
@@ -15,9 +18,11 @@ mod widths;
 pub use compile::compile;
 pub use device::{ComputeDevice, DeviceRequest, FoundDevice, UnknownDevice};
 pub use params::{
-    BaseModel, CurriculumParams, DataFiles, DataParams, DataSource, DrawShots, EvalModel,
-    EvalParams, EvalTask, FileSet, LoraTuneParams, MixParams, MixPart, ModelSize, ModelTuneParams,
-    OptimizerKind, PretrainParams, PromptTuneParams, StageKind, TrainParams,
+    BaseModel, Checkpoint, CurriculumParams, CurveModel, CurveParams, DataFiles, DataParams,
+    DataSource, DrawShots, DriftParams, EvalModel, EvalParams, EvalTask, FileSet, ForeignParams,
+    GradientsModel, GradientsParams, JointTuneParams, LoraTuneParams, MixParams, MixPart,
+    ModelSize, ModelTuneParams, OptimizerKind, PretrainParams, PromptTuneParams,
+    RandomPromptParams, StageKind, StopWhen, TrainParams,
 };
 pub use tasks::TaskSet;
 pub use why::{Staleness, staleness};

@@ -79,8 +79,16 @@ pub enum StageKind {
     LoraTune(LoraTuneParams),
     /// Stage 2 of ProMoT with a prompt, standard fine-tuning without.
     ModelTune(ModelTuneParams),
+    /// A soft prompt and the model tuned at once.
+    JointTune(JointTuneParams),
+    /// A soft prompt that nobody tunes.
+    RandomPrompt(RandomPromptParams),
     /// Models measured on tasks.
     Eval(EvalParams),
+    /// Checkpoints of models measured on tasks.
+    Curve(CurveParams),
+    /// Gradients of checkpoints compared with those of the target's format.
+    Gradients(GradientsParams),
 }
 
 impl StageKind {
@@ -93,7 +101,67 @@ impl StageKind {
             Self::PromptTune(_) => "prompt_tune",
             Self::LoraTune(_) => "lora_tune",
             Self::ModelTune(_) => "model_tune",
+            Self::JointTune(_) => "joint_tune",
+            Self::RandomPrompt(_) => "random_prompt",
             Self::Eval(_) => "eval",
+            Self::Curve(_) => "curve",
+            Self::Gradients(_) => "gradients",
+        }
+    }
+
+    /// How it trains, if it does.
+    pub fn train(&self) -> Option<&TrainParams> {
+        match self {
+            Self::Pretrain(params) => Some(&params.train),
+            Self::PromptTune(params) => Some(&params.train),
+            Self::LoraTune(params) => Some(&params.train),
+            Self::ModelTune(params) => Some(&params.train),
+            Self::JointTune(params) => Some(&params.train),
+            Self::Data(_)
+            | Self::Mix(_)
+            | Self::RandomPrompt(_)
+            | Self::Eval(_)
+            | Self::Curve(_)
+            | Self::Gradients(_) => None,
+        }
+    }
+
+    pub(super) fn train_mut(&mut self) -> Option<&mut TrainParams> {
+        match self {
+            Self::Pretrain(params) => Some(&mut params.train),
+            Self::PromptTune(params) => Some(&mut params.train),
+            Self::LoraTune(params) => Some(&mut params.train),
+            Self::ModelTune(params) => Some(&mut params.train),
+            Self::JointTune(params) => Some(&mut params.train),
+            _ => None,
+        }
+    }
+
+    /// The data or mix stage that it tunes on, if it does.
+    pub fn tuned_on(&self) -> Option<&str> {
+        match self {
+            Self::PromptTune(params) => Some(&params.on),
+            Self::LoraTune(params) => Some(&params.on),
+            Self::ModelTune(params) => Some(&params.on),
+            Self::JointTune(params) => Some(&params.on),
+            _ => None,
+        }
+    }
+
+    /// What it measures, if it does.
+    pub fn evaluation(&self) -> Option<&EvalParams> {
+        match self {
+            Self::Eval(params) => Some(params),
+            Self::Curve(params) => Some(&params.eval),
+            _ => None,
+        }
+    }
+
+    pub(super) fn evaluation_mut(&mut self) -> Option<&mut EvalParams> {
+        match self {
+            Self::Eval(params) => Some(params),
+            Self::Curve(params) => Some(&mut params.eval),
+            _ => None,
         }
     }
 
@@ -277,6 +345,76 @@ pub struct TrainParams {
     pub shots: usize,
     /// Longer inputs are cut.
     pub max_input_tokens: Option<usize>,
+    /// Keep every checkpoint in the artifact.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keep_checkpoints: bool,
+    /// Joint tuning only: the highest learning rate of the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_learning_rate: Option<f64>,
+    /// Foreign prompts that are answered while tuning goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftParams>,
+}
+
+impl TrainParams {
+    /// How many checkpoints there are.
+    pub fn checkpoint_count(&self) -> u64 {
+        self.steps.div_ceil(self.checkpoint_every)
+    }
+
+    /// The steps with a checkpoint: as often as the file says, and the last.
+    pub fn checkpoints(&self) -> impl Iterator<Item = u64> {
+        let (steps, every) = (self.steps, self.checkpoint_every);
+        (1..=self.checkpoint_count()).map(move |i| i.saturating_mul(every).min(steps))
+    }
+
+    /// Whether there is a checkpoint after `step` steps.
+    pub fn has_checkpoint(&self, step: u64) -> bool {
+        let at_cadence = step > 0 && step.is_multiple_of(self.checkpoint_every);
+        step == self.steps || (at_cadence && step < self.steps)
+    }
+
+    /// The tasks beside the tuned ones that training reads rows of.
+    pub fn foreign_tasks(&self) -> impl Iterator<Item = &EvalTask> {
+        self.drift.iter().flat_map(|drift| &drift.on.tasks)
+    }
+}
+
+/// Foreign prompts that are answered while tuning goes on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DriftParams {
+    /// They are answered before the first step, every so many steps, and after the last one.
+    pub every: u64,
+    /// What they are.
+    #[serde(flatten)]
+    pub on: ForeignParams,
+    /// When tuning ends early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_when: Option<StopWhen>,
+}
+
+/// Prompts of tasks that a stage does not tune for, which it answers greedily.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ForeignParams {
+    /// The tasks.
+    pub tasks: Vec<EvalTask>,
+    /// Rows of each task: the first ones of its training split.
+    pub rows: usize,
+    /// Worked examples before each of them.
+    pub shots: usize,
+    /// Tokens of an answer at most.
+    pub max_new_tokens: usize,
+}
+
+/// When tuning ends before its last step: as soon as one of these is so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct StopWhen {
+    /// At least this share of the answers is in the target's format, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format_share: Option<f64>,
+    /// The score is below so many percent of that before the first step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score_below: Option<f64>,
 }
 
 /// Sizes of a model made from scratch: a T5 v1.1 (gated GELU, untied).
@@ -364,6 +502,32 @@ pub struct ModelTuneParams {
     pub train: TrainParams,
 }
 
+/// The joint ablation (paper section 5.5): a soft prompt and the model tuned at once.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct JointTuneParams {
+    /// The data stage.
+    pub on: String,
+    /// The stage whose model is tuned; the base model if none.
+    pub from: Option<String>,
+    /// Rows of the prompt (P).
+    pub length: usize,
+    /// Whether the prompt starts from sampled vocabulary rows rather than uniform noise.
+    pub init_from_vocabulary: bool,
+    /// How to train.
+    pub train: TrainParams,
+}
+
+/// A soft prompt as prompt tuning starts from it, which nobody tunes (paper section 5.5).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RandomPromptParams {
+    /// The stage with the model that it is made for; the base model if none.
+    pub from: Option<String>,
+    /// Rows of the prompt (P).
+    pub length: usize,
+    /// Whether its rows are sampled from the vocabulary rather than uniform noise.
+    pub init_from_vocabulary: bool,
+}
+
 /// A column of the table.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EvalModel {
@@ -373,6 +537,26 @@ pub struct EvalModel {
     pub model: Option<String>,
     /// For each target (by data stage) the stage whose prompt it is evaluated with.
     pub prompts: Vec<(String, String)>,
+    /// The stage of which not the result is meant, but a checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Checkpoint>,
+}
+
+/// A checkpoint that a stage keeps; at step 0 what it starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Checkpoint {
+    /// The stage.
+    pub stage: String,
+    /// Optimizer steps done.
+    pub step: u64,
+}
+
+impl EvalModel {
+    /// The step, if it is a checkpoint of the stage `name` that is meant.
+    pub fn step_of(&self, name: &str) -> Option<u64> {
+        let at = self.at.as_ref().filter(|at| at.stage == name)?;
+        Some(at.step)
+    }
 }
 
 /// A row of the table.
@@ -419,4 +603,58 @@ pub struct EvalParams {
     /// the key.
     #[serde(skip)]
     pub compare_with: usize,
+}
+
+/// Checkpoints of models measured on tasks (paper figures 1, 2, 5 and 6).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CurveParams {
+    /// The models that are followed. Labels of the columns say the same, so this is not in the key.
+    #[serde(skip)]
+    pub series: Vec<CurveModel>,
+    /// How they are measured; a column for each step of each model.
+    #[serde(flatten)]
+    pub eval: EvalParams,
+}
+
+/// A model that a curve follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CurveModel {
+    /// Its name.
+    pub label: String,
+    /// Where it is measured, in ascending order.
+    pub steps: Vec<u64>,
+}
+
+impl CurveModel {
+    /// The label of a step's column.
+    pub fn column(&self, step: u64) -> String {
+        format!("{} @{step}", self.label)
+    }
+}
+
+/// A tuned model whose checkpoints' gradients are compared.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GradientsModel {
+    /// The name in the report.
+    pub label: String,
+    /// The stage that tuned it, and kept its checkpoints.
+    pub model: String,
+    /// The stage whose prompt or changes of weights are attached, frozen.
+    pub prompt: Option<String>,
+}
+
+/// Gradients on real rows compared with those on the same inputs with other rows' targets (paper section
+/// 3.3).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GradientsParams {
+    /// The data stage.
+    pub on: String,
+    /// The models.
+    pub models: Vec<GradientsModel>,
+    /// Which checkpoints, by their steps; 0 is the model before tuning. All if none are named.
+    pub steps: Option<Vec<u64>>,
+    /// Batches that cosines are means over.
+    pub batches: usize,
+    /// Rows of each batch.
+    pub batch_size: usize,
 }

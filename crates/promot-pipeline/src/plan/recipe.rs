@@ -280,7 +280,7 @@ impl Recipe<'_> {
                     (Some(name), _) => vec![name.to_owned(); targets.len()],
                     (None, Method::RandomPrompt) => {
                         let mut entries = own_entries(prompt);
-                        entries.extend(settings.from_entry());
+                        entries.extend(settings.start());
                         self.add(stem.clone(), "random_prompt", entries);
                         vec![stem; targets.len()]
                     }
@@ -395,7 +395,7 @@ struct Settings<'n> {
 }
 
 impl Settings<'_> {
-    fn from_entry(&self) -> Option<Entry> {
+    fn start(&self) -> Option<Entry> {
         let from = self.from?;
         Some(("from".to_owned(), from.place, from.clone()))
     }
@@ -409,7 +409,7 @@ impl Settings<'_> {
             .cloned()
             .collect();
         entries.extend(more);
-        entries.extend(self.from_entry());
+        entries.extend(self.start());
         entries.push(("on".to_owned(), on.place, on));
         entries
     }

@@ -1,4 +1,4 @@
-//! A soft prompt only fits models of the width that it was tuned on.
+//! A soft prompt only fits models of the width that it was made for.
 
 use super::compile::Parsed;
 use super::params::{BaseModel, StageKind};
@@ -14,8 +14,9 @@ pub(super) fn check_widths(
     let widths = Widths { parsed, base };
     for stage in parsed {
         let mut uses: Vec<(&str, Option<&str>)> = Vec::new();
-        match &stage.kind {
-            Some(StageKind::ModelTune(params)) => {
+        let measured = stage.kind.as_ref().and_then(StageKind::evaluation);
+        match (&stage.kind, measured) {
+            (Some(StageKind::ModelTune(params)), _) => {
                 let from = params.from.as_deref();
                 uses.extend(params.prompt.as_deref().map(|prompt| (prompt, from)));
                 if let Some(StageKind::Mix(mix)) = widths.kind(&params.on) {
@@ -23,19 +24,28 @@ pub(super) fn check_widths(
                     uses.extend(prompts.map(|prompt| (prompt, from)));
                 }
             }
-            Some(StageKind::Eval(params)) => {
+            (_, Some(params)) => {
                 for model in &params.models {
                     let prompts = model.prompts.iter();
                     uses.extend(prompts.map(|(_, name)| (name.as_str(), model.model.as_deref())));
                 }
             }
+            (Some(StageKind::Gradients(params)), _) => {
+                for model in &params.models {
+                    let prompt = model.prompt.as_deref().into_iter();
+                    uses.extend(prompt.map(|prompt| (prompt, Some(model.model.as_str()))));
+                }
+            }
             _ => {}
         }
         for (prompt, model) in uses {
-            let Some(StageKind::PromptTune(tuned)) = widths.kind(prompt) else {
-                continue;
+            let from = match widths.kind(prompt) {
+                Some(StageKind::PromptTune(params)) => &params.from,
+                Some(StageKind::JointTune(params)) => &params.from,
+                Some(StageKind::RandomPrompt(params)) => &params.from,
+                _ => continue,
             };
-            let of_prompt = widths.of(tuned.from.as_deref(), parsed.len());
+            let of_prompt = widths.of(from.as_deref(), parsed.len());
             let of_model = widths.of(model, parsed.len());
             if let (Some(of_prompt), Some(of_model)) = (of_prompt, of_model)
                 && of_prompt != of_model
@@ -76,6 +86,9 @@ impl Widths<'_> {
             None => self.base.map(BaseModel::d_model),
             Some(Some(StageKind::Pretrain(params))) => Some(params.size.d_model),
             Some(Some(StageKind::ModelTune(params))) => {
+                self.of(params.from.as_deref(), depth.checked_sub(1)?)
+            }
+            Some(Some(StageKind::JointTune(params))) => {
                 self.of(params.from.as_deref(), depth.checked_sub(1)?)
             }
             Some(_) => None,

@@ -14,6 +14,16 @@ pub struct CurveData {
     pub table: TableData,
 }
 
+/// The name of the file with the series in an artifact; the scores are in `table.json`.
+pub(crate) const CURVE_FILE: &str = "curve.json";
+
+/// What is in it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct CurveFile {
+    /// One curve for each model that was tuned.
+    pub(crate) series: Vec<CurveSeries>,
+}
+
 /// One model's checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CurveSeries {

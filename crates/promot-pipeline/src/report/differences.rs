@@ -1,11 +1,10 @@
 //! Models compared on the same rows.
 
-use std::path::Path;
-
 use promot_data::metric::{Difference, Paired, paired_difference};
 use serde::{Deserialize, Serialize};
 
-use super::answers::{AnsweredRow, answers_file, judged, read_answers};
+use super::answers::judged;
+use super::measured::Measured;
 use super::{CollectError, TableData};
 use crate::plan::TaskSet;
 
@@ -40,24 +39,13 @@ pub struct ModelDifference {
     pub high: f64,
 }
 
-/// One measured task with all models' answers.
-struct Compared {
-    task: String,
-    shots: usize,
-    is_target: bool,
-    is_foreign: bool,
-    rows: Vec<AnsweredRow>,
-}
-
-/// All models but `against`, compared with it on everything that the evaluation in `artifact`
-/// measured.
+/// All models but `against`, compared with it on everything that was `measured`.
 pub(super) fn differences(
     table: &TableData,
     against: &str,
-    artifact: &Path,
+    measured: &[Measured],
     tasks: &TaskSet,
 ) -> Result<Vec<ModelDifference>, CollectError> {
-    let measured = measured(table, artifact)?;
     let column = |label: &str| table.models.iter().position(|model| model == label);
     let against = column(against).expect("the file was checked for it");
     let mut found = Vec::new();
@@ -65,7 +53,7 @@ pub(super) fn differences(
         if column == against {
             continue;
         }
-        let compare = |over: ComparedOver, shots: usize, what: &[&Compared]| {
+        let compare = |over: ComparedOver, shots: usize, what: &[&Measured]| {
             if what.is_empty() {
                 return Ok(None);
             }
@@ -84,11 +72,11 @@ pub(super) fn differences(
             found.extend(compare(over, target.shots, &[target])?);
         }
         for shots in table.shots() {
-            let evaluated: Vec<&Compared> = measured
+            let evaluated: Vec<&Measured> = measured
                 .iter()
                 .filter(|what| !what.is_target && what.shots == shots)
                 .collect();
-            let foreign: Vec<&Compared> = evaluated
+            let foreign: Vec<&Measured> = evaluated
                 .iter()
                 .copied()
                 .filter(|what| what.is_foreign)
@@ -104,32 +92,13 @@ pub(super) fn differences(
     Ok(found)
 }
 
-/// What the first model was measured on, and with it all others.
-fn measured(table: &TableData, artifact: &Path) -> Result<Vec<Compared>, CollectError> {
-    let first = table.models.first();
-    let cells = table.cells.iter().filter(|cell| Some(&cell.model) == first);
-    cells
-        .map(|cell| {
-            let (task, shots) = (&cell.record.task, cell.record.shots);
-            let file = answers_file(task, shots, cell.is_target);
-            Ok(Compared {
-                task: task.clone(),
-                shots,
-                is_target: cell.is_target,
-                is_foreign: cell.record.format_share.is_some(),
-                rows: read_answers(artifact, &file, table.models.len())?,
-            })
-        })
-        .collect()
-}
-
 fn difference(
-    measured: &[&Compared],
+    measured: &[&Measured],
     column: usize,
     against: usize,
     tasks: &TaskSet,
 ) -> Result<Difference, CollectError> {
-    let pair = |what: &&Compared| {
+    let pair = |what: &&Measured| {
         let task = tasks.find(&what.task).expect("names were resolved");
         Paired {
             kind: task.metric(),
@@ -138,9 +107,5 @@ fn difference(
         }
     };
     let pairs: Vec<Paired> = measured.iter().map(pair).collect();
-    // Rows were scored before they were stored.
-    paired_difference(&pairs).map_err(|error| CollectError::Damaged {
-        path: "answers".to_owned(),
-        problem: error.to_string(),
-    })
+    paired_difference(&pairs).map_err(|error| CollectError::unjudged(&error))
 }

@@ -1,25 +1,45 @@
-//! What comes out of an evaluation: as data, as a table for the terminal, as Markdown.
+//! What comes out of an evaluation: as data, as a table for the terminal, as Markdown, as a page.
 
 mod alignment;
 pub(crate) mod answers;
+mod card;
 mod collect;
+mod csv;
 mod curve;
+mod curve_table;
+mod details;
 mod differences;
 mod drift;
+mod flips;
 mod grid;
+mod html;
 mod markdown;
+mod matrix;
+mod measured;
+mod plot;
+#[cfg(test)]
+mod sample;
 mod summary;
 mod table;
 
 pub use alignment::{AlignmentData, AlignmentPoint};
 pub use answers::AnsweredRow;
+pub use card::{Card, CardBase, CardFiles, CardStage};
 pub use collect::CollectError;
 pub(crate) use collect::read_table;
+pub use csv::{CsvFile, curve_files};
+pub(crate) use curve::{CURVE_FILE, CurveFile};
 pub use curve::{CurveData, CurvePoint, CurveSeries};
+pub use curve_table::terminal_curves;
+pub use details::{AnsweredTask, Details, StageDetails};
 pub use differences::{ComparedOver, ModelDifference};
 pub use drift::DriftRecord;
+pub use flips::{Flip, Flips};
+pub use html::html;
 pub use markdown::markdown;
-pub use summary::{Summary, SummaryCell, SummaryGroup, SummaryRow, SummaryTable};
+pub use matrix::{MatrixCell, MatrixGroup, MatrixRow, MatrixSummary, MatrixTable};
+pub use plot::{Line, Plot, Point, Topic};
+pub use summary::Summary;
 pub use table::terminal;
 
 use std::collections::BTreeMap;
@@ -96,6 +116,22 @@ pub struct Report {
     /// Each monitored tuning stage's name and what its drift monitor saw.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<(String, Vec<DriftRecord>)>,
+    /// Each evaluation stage's name and the means that its table begins with.
+    pub summaries: Vec<(String, Vec<Summary>)>,
+    /// Each evaluation stage's name and the rows that one model has right and another wrong.
+    pub flips: Vec<(String, Vec<Flips>)>,
+    /// What figures show of all that.
+    pub plots: Vec<Plot>,
+    /// What the run can be repeated by.
+    pub card: Card,
+}
+
+impl Report {
+    /// What is kept by the name of a stage.
+    fn of_stage<'a, T>(kept: &'a [(String, Vec<T>)], stage: &str) -> &'a [T] {
+        let found = kept.iter().find(|(name, _)| name == stage);
+        found.map_or(&[], |(_, list)| list)
+    }
 }
 
 impl TableData {

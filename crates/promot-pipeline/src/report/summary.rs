@@ -1,174 +1,38 @@
-//! Reports of several seeds put together: means with their intervals.
+//! The means that a table begins with.
 
-use promot_data::metric::{MeanInterval, mean_interval};
 use serde::{Deserialize, Serialize};
 
-use super::grid::{Grid, grids};
-use super::{Report, Rows};
+use super::TableData;
 
-/// What a matrix of runs came to.
+/// One model's means over the evaluation tasks with one number of worked examples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// The pipeline's name.
-    pub pipeline: String,
-    /// One for each combination of settings other than the seed.
-    pub groups: Vec<SummaryGroup>,
+    /// The model.
+    pub model: String,
+    /// Worked examples before each row.
+    pub shots: usize,
+    /// The mean over all evaluation tasks, in [0, 100].
+    pub normalized_average: Option<f64>,
+    /// The mean over those whose format is foreign to the target.
+    pub foreign: Option<f64>,
+    /// The mean share of answers to those in the target's format, in percent.
+    pub format_share: Option<f64>,
 }
 
-/// Runs that differ in their seeds only.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SummaryGroup {
-    /// The settings that the runs share, for people to read; empty if the matrix has seeds only.
-    pub settings: String,
-    /// The seeds.
-    pub seeds: Vec<u64>,
-    /// What was measured.
-    pub tables: Vec<SummaryTable>,
-}
-
-/// Means of all numbers of one table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SummaryTable {
-    /// The stage, and what of it if it has several tables.
-    pub name: String,
-    /// Names of the columns.
-    pub columns: Vec<String>,
-    /// The rows.
-    pub rows: Vec<SummaryRow>,
-}
-
-/// One row of means.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SummaryRow {
-    /// Its name.
-    pub name: String,
-    /// A mean for each column, where something was measured.
-    pub cells: Vec<Option<SummaryCell>>,
-}
-
-/// One mean.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SummaryCell {
-    /// The mean over seeds.
-    pub mean: f64,
-    /// Half of its 95% interval (Student's t); none of a single seed.
-    pub margin: Option<f64>,
-    /// Each seed's value.
-    pub values: Vec<f64>,
-}
-
-impl SummaryGroup {
-    /// Puts reports of the same pipeline with different seeds together.
-    pub fn new(settings: String, reports: &[Report]) -> Self {
-        let all: Vec<Vec<Grid>> = reports.iter().map(grids).collect();
-        let table = |(index, first): (usize, &Grid)| {
-            let same: Vec<&Grid> = all.iter().map(|grids| &grids[index]).collect();
-            summarize(first, &same)
-        };
-        let first = all.first().map_or(&[][..], Vec::as_slice);
-        Self {
-            settings,
-            seeds: reports.iter().map(|report| report.seed).collect(),
-            tables: first.iter().enumerate().map(table).collect(),
+/// The means of every model and number of worked examples.
+pub(super) fn summaries(table: &TableData) -> Vec<Summary> {
+    let mut found = Vec::new();
+    for model in &table.models {
+        for shots in table.shots() {
+            let foreign = table.foreign(model, shots);
+            found.push(Summary {
+                model: model.clone(),
+                shots,
+                normalized_average: table.normalized_average(model, shots),
+                foreign: foreign.map(|(score, _)| score),
+                format_share: foreign.map(|(_, share)| share),
+            });
         }
     }
+    found
 }
-
-fn summarize(first: &Grid, same: &[&Grid]) -> SummaryTable {
-    let cell = |row: usize, column: usize| {
-        let values: Option<Vec<f64>> = same.iter().map(|grid| grid.rows[row].1[column]).collect();
-        let values = values?;
-        let MeanInterval { mean, margin } = mean_interval(&values)?;
-        Some(SummaryCell {
-            mean,
-            margin,
-            values,
-        })
-    };
-    let columns = 0..first.columns.len();
-    let rows = first
-        .rows
-        .iter()
-        .enumerate()
-        .map(|(row, (name, _))| SummaryRow {
-            name: name.clone(),
-            cells: columns.clone().map(|column| cell(row, column)).collect(),
-        });
-    SummaryTable {
-        name: first.name.clone(),
-        columns: first.columns.clone(),
-        rows: rows.collect(),
-    }
-}
-
-impl SummaryTable {
-    fn rows(&self) -> Rows {
-        // Cosines are between -1 and 1, scores between 0 and 100.
-        let cells = || self.rows.iter().flat_map(|row| row.cells.iter().flatten());
-        let digits = if cells().all(|cell| cell.mean.abs() <= 1.0) {
-            3
-        } else {
-            1
-        };
-        let show = |cell: &Option<SummaryCell>| match cell {
-            None => "-".to_owned(),
-            Some(SummaryCell {
-                mean,
-                margin: Some(margin),
-                ..
-            }) => {
-                format!("{mean:.digits$} ±{margin:.digits$}")
-            }
-            Some(SummaryCell { mean, .. }) => format!("{mean:.digits$}"),
-        };
-        let row = |row: &SummaryRow| {
-            let mut cells = vec![row.name.clone()];
-            cells.extend(row.cells.iter().map(show));
-            cells
-        };
-        let mut header = vec![String::new()];
-        header.extend(self.columns.iter().cloned());
-        Rows {
-            header,
-            rows: self.rows.iter().map(row).collect(),
-        }
-    }
-}
-
-impl Summary {
-    /// All tables, as `lay_out` shows their rows, each under its heading.
-    fn show(&self, heading: &str, lay_out: fn(&Rows) -> String) -> String {
-        let mut text = String::new();
-        for group in &self.groups {
-            let seeds: Vec<String> = group.seeds.iter().map(u64::to_string).collect();
-            let seeds = match seeds.len() {
-                1 => format!("seed {}", seeds[0]),
-                _ => format!("mean of seeds {}", seeds.join(", ")),
-            };
-            let settings = match group.settings.as_str() {
-                "" => seeds,
-                settings => format!("{settings}; {seeds}"),
-            };
-            for table in &group.tables {
-                text += &format!("{heading}{} ({settings})\n\n", table.name);
-                text += &lay_out(&table.rows());
-                text.push('\n');
-            }
-        }
-        text
-    }
-
-    /// The tables for a terminal.
-    pub fn terminal(&self) -> String {
-        let tables = self.show(&format!("{}: ", self.pipeline), super::table::aligned);
-        format!("{tables}{LEGEND}\n")
-    }
-
-    /// The tables in Markdown.
-    pub fn markdown(&self) -> String {
-        let tables = self.show("## ", super::markdown::table);
-        format!("# {}\n\n{tables}{LEGEND}\n", self.pipeline)
-    }
-}
-
-const LEGEND: &str = "mean over seeds ±half of its 95% interval (Student's t)";

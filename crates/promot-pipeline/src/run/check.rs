@@ -24,12 +24,12 @@ pub fn check_inputs(plan: &Plan) -> Result<(), RunError> {
     }
     for stage in plan.stages() {
         let in_stage = |error: RunError| error.in_stage(&stage.name);
-        match &stage.kind {
-            StageKind::Data(params) => {
+        match (&stage.kind, stage.kind.evaluation()) {
+            (StageKind::Data(params), _) => {
                 check_rows(&*plan.task(&params.task), &params.source, &[Split::Train])
                     .map_err(in_stage)?;
             }
-            StageKind::Eval(params) => {
+            (_, Some(params)) => {
                 for evaluated in &params.tasks {
                     let task = plan.task(&evaluated.task);
                     let splits: &[Split] = if params.shots.iter().any(|&shots| shots > 0) {
@@ -47,7 +47,16 @@ pub fn check_inputs(plan: &Plan) -> Result<(), RunError> {
                     }
                 }
             }
-            _ => {}
+            (kind, None) => {
+                for foreign in kind
+                    .train()
+                    .into_iter()
+                    .flat_map(|train| train.foreign_tasks())
+                {
+                    let task = plan.task(&foreign.task);
+                    check_rows(&*task, &foreign.source, &[Split::Train]).map_err(in_stage)?;
+                }
+            }
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use promot_data::metric::MetricError;
 use promot_data::source::DataError;
 use promot_data::tokenizer::TokenizerError;
+use promot_model::alignment::AlignmentError;
 use promot_model::backend::DeviceError;
 use promot_model::checkpoint::CheckpointError;
 use promot_model::train::TrainError;
@@ -45,6 +46,9 @@ pub enum RunError {
     /// The device failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Gradients cannot be compared.
+    #[error("gradients: {0}")]
+    Alignment(#[from] AlignmentError),
     /// A score cannot be computed.
     #[error("score: {0}")]
     Metric(#[from] MetricError),
@@ -147,7 +151,11 @@ impl RunError {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("free some disk space and run the same command again".to_owned())
             }
-            Self::Io { .. } | Self::Device(_) => None,
+            Self::Alignment(AlignmentError::NonFinite { .. }) => Some(
+                "the weights at this step are of no use: lower the tuning stage's learning rate"
+                    .to_owned(),
+            ),
+            Self::Io { .. } | Self::Device(_) | Self::Alignment(AlignmentError::Device(_)) => None,
             Self::Locked { .. } => Some("wait for it, or use another --store".to_owned()),
             Self::Mismatch { hint, .. } => Some(hint.clone()),
             Self::InStage { source, .. } => source.hint(),

@@ -14,14 +14,22 @@ pub fn fetch_inputs(plan: &Plan, watch: &Watch<'_>) -> Result<(), RunError> {
         Hub::from_environment()?.fetch_model(snapshot, watch)?;
     }
     for stage in plan.stages() {
-        match &stage.kind {
-            StageKind::Data(params) => fetch_rows(&params.source, watch)?,
-            StageKind::Eval(params) => {
+        match (&stage.kind, stage.kind.evaluation()) {
+            (StageKind::Data(params), _) => fetch_rows(&params.source, watch)?,
+            (_, Some(params)) => {
                 for task in &params.tasks {
                     fetch_rows(&task.source, watch)?;
                 }
             }
-            _ => {}
+            (kind, None) => {
+                for task in kind
+                    .train()
+                    .into_iter()
+                    .flat_map(|train| train.foreign_tasks())
+                {
+                    fetch_rows(&task.source, watch)?;
+                }
+            }
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Runs a plan: stage by stage, each artifact into the store, progress as events.
 
 mod check;
+mod effort;
 mod error;
 mod fetch;
 mod loaded;
@@ -14,6 +15,7 @@ use promot_core::{Event, EventSink, StopFlag};
 use promot_model::train::TrainingBackend;
 
 pub use check::check_inputs;
+pub use effort::Effort;
 pub use error::RunError;
 pub use fetch::fetch_inputs;
 pub use loaded::{LoadedModel, load_base};
@@ -128,15 +130,26 @@ pub fn run<B: TrainingBackend>(
             StageKind::ModelTune(params) => {
                 stages::model_tune::run(params, stage, &directory, context)
             }
+            StageKind::JointTune(params) => {
+                stages::joint_tune::run(params, stage, &directory, context)
+            }
+            StageKind::RandomPrompt(params) => {
+                stages::random_prompt::run(params, stage, &directory, context)
+            }
             StageKind::Eval(params) => stages::eval::run(params, stage, &directory, context),
+            StageKind::Curve(params) => stages::curve::run(params, stage, &directory, context),
+            StageKind::Gradients(params) => {
+                stages::gradients::run(params, stage, &directory, context)
+            }
         };
         let whole = outcome.and_then(|()| Ok(context.device.check()?));
         whole.map_err(|error| error.in_stage(&stage.name))?;
-        directory.finish(stage, &context.device.kernels())?;
+        let effort = Effort::since(started);
+        directory.finish(stage, &context.device.kernels(), &effort)?;
         context.store.remember(context.plan, stage)?;
         context.events.emit(Event::StageFinished {
             stage: stage.name.clone(),
-            seconds: started.elapsed().as_secs_f64(),
+            seconds: effort.seconds,
         });
     }
     Ok(())

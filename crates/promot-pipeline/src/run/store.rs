@@ -3,7 +3,7 @@
 //! ```text
 //! store/stages/<kind>-<key>/lock        held while a run works here
 //!                          /work/       what an interrupted run goes on from
-//!                          /artifact/   the result
+//!                          /artifact/   the result, with the checkpoints that are kept
 //!                          /manifest.json   written last: the artifact is whole
 //! store/last/<pipeline>/<stage>.json    what the stage's last run was computed from
 //! ```
@@ -15,9 +15,13 @@ use std::time::SystemTime;
 
 use promot_core::write_atomically;
 
+use super::effort::Effort;
 use super::error::RunError;
 use super::make_directory;
 use crate::plan::{Plan, Stage};
+
+/// Where an artifact has the checkpoints that its stage keeps.
+const CHECKPOINTS: &str = "checkpoints";
 
 /// A store of artifacts.
 #[derive(Clone, Debug)]
@@ -81,6 +85,12 @@ impl StageDirectory {
         self.path.join("artifact")
     }
 
+    /// Where the checkpoint of a step is, if the stage keeps them.
+    pub fn checkpoint(&self, step: u64) -> PathBuf {
+        let checkpoints = self.artifact().join(CHECKPOINTS);
+        checkpoints.join(format!("step-{step}"))
+    }
+
     /// Where an interrupted run left what it goes on from.
     pub fn work(&self) -> PathBuf {
         self.path.join("work")
@@ -108,6 +118,13 @@ impl StageDirectory {
         let bytes = fs::read(self.manifest()).ok()?;
         let manifest: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
         manifest["kernels"].as_str().map(str::to_owned)
+    }
+
+    /// What the artifact took, if it is whole and that was noted.
+    pub fn effort(&self) -> Option<Effort> {
+        let bytes = fs::read(self.manifest()).ok()?;
+        let mut manifest: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+        serde_json::from_value(manifest["effort"].take()).ok()
     }
 
     /// Keeps other runs out until the lock is dropped; a kill drops it, too.
@@ -141,26 +158,47 @@ impl StageDirectory {
         Ok(())
     }
 
-    /// Makes the directories; a half-written artifact of an interrupted run is written again.
+    /// Makes the directories; a half-written artifact of an interrupted run is written again. Checkpoints
+    /// that it kept stay: a run that goes on writes those again that come after where it starts, and what
+    /// is there of them is the same.
     pub(super) fn prepare(&self) -> Result<(), RunError> {
         let artifact = self.artifact();
-        if artifact.exists() {
-            fs::remove_dir_all(&artifact).map_err(|error| RunError::io(&artifact, error))?;
-        }
         make_directory(&artifact)?;
-        make_directory(&self.work())
+        make_directory(&self.work())?;
+        let entries = fs::read_dir(&artifact).map_err(|error| RunError::io(&artifact, error))?;
+        for entry in entries {
+            let path = entry
+                .map_err(|error| RunError::io(&artifact, error))?
+                .path();
+            if path.ends_with(CHECKPOINTS) {
+                continue;
+            }
+            let removed = match path.is_dir() {
+                true => fs::remove_dir_all(&path),
+                false => fs::remove_file(&path),
+            };
+            removed.map_err(|error| RunError::io(&path, error))?;
+        }
+        Ok(())
     }
 
     /// Declares the artifact whole, and removes what was only needed to go on.
     ///
-    /// The kernels are noted and no part of the key: they are the processor's, not the pipeline's.
-    pub(super) fn finish(&self, stage: &Stage, kernels: &str) -> Result<(), RunError> {
+    /// The kernels are noted and no part of the key: they are the processor's, not the pipeline's. Nor
+    /// are the machine and the time.
+    pub(super) fn finish(
+        &self,
+        stage: &Stage,
+        kernels: &str,
+        effort: &Effort,
+    ) -> Result<(), RunError> {
         let manifest = serde_json::json!({
             "stage": stage.name,
             "kind": stage.kind.name(),
             "key": stage.key,
             "computed_from": stage.facts,
             "kernels": stage.kind.computes().then_some(kernels),
+            "effort": effort,
         });
         let json = serde_json::to_vec_pretty(&manifest).expect("plain data serialises");
         let path = self.manifest();

@@ -138,6 +138,30 @@ impl<'n> Fields<'n> {
             })
     }
 
+    /// A number in `range`, its ends included, if there is one.
+    pub fn optional_number(
+        &mut self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<f64>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<f64> {
+        let node = self.take(key)?;
+        let number = match &node.value {
+            Value::Scalar(scalar) => scalar.as_f64(),
+            _ => None,
+        };
+        let within = number.filter(|number| range.contains(number));
+        if within.is_none() {
+            let (start, end) = (range.start(), range.end());
+            let message = format!(
+                "`{key}`: expected a number from {start} to {end}, found {}",
+                node.describe()
+            );
+            diagnostics.push(node.place, message, None);
+        }
+        within
+    }
+
     /// A truth value, or `default` if absent.
     pub fn flag(
         &mut self,

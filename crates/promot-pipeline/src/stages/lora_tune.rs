@@ -1,11 +1,14 @@
 //! `lora_tune`: stage 1 of ProMoT with low-rank changes of a frozen model's weights in the place of a
 //! soft prompt (paper section A.3.6).
 
+use std::path::Path;
+
+use promot_model::arch::Model;
 use promot_model::checkpoint::save_lora;
 use promot_model::lora::Lora;
 use promot_model::train::{Adapters, TrainingBackend, Tune};
 
-use super::training::{Work, base_name, starting_model, tune, tuned_tasks, write_summary};
+use super::training::{Work, base_name, starting_model, tune, tuned_tasks, write_result};
 use crate::plan::{LoraTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 
@@ -42,17 +45,17 @@ pub(crate) fn run<B: TrainingBackend>(
         lora: Some(start),
         ..Adapters::default()
     };
+    let base = base_name(params.from.as_deref(), context);
+    let layout = |to: &Path, model: &Model<B>, adapters: &Adapters| {
+        let lora = adapters.lora.as_ref().expect("given and returned");
+        save_lora(lora, &model.config(), &base, to)
+    };
     let work = Work {
         stage,
         directory,
         context,
+        layout: &layout,
     };
     let trained = tune(&work, &params.train, Tune::Lora, &model, &start, tasks)?;
-    save_lora(
-        trained.adapters.lora.as_ref().expect("given and returned"),
-        &trained.model.config(),
-        &base_name(params.from.as_deref(), context),
-        &directory.artifact(),
-    )?;
-    write_summary(directory, &trained)
+    write_result(&work, &trained)
 }

@@ -1,14 +1,25 @@
 //! What each kind of stage does, a file each. A new kind is a file, a line here, a variant of
 //! [`crate::plan::StageKind`] and its parameters.
 
+pub(crate) mod curve;
 pub(crate) mod data;
 pub(crate) mod eval;
+pub(crate) mod gradients;
+pub(crate) mod joint_tune;
 pub(crate) mod lora_tune;
 pub(crate) mod mix;
 pub(crate) mod model_tune;
 pub(crate) mod pretrain;
 pub(crate) mod prompt_tune;
+pub(crate) mod random_prompt;
 
+mod checkpoints;
+pub(crate) mod drift;
+mod foreign;
 mod measure;
+mod prompts;
 mod rows;
 mod training;
+
+pub(crate) use rows::{evaluation_rows, shots_seed, training_rows};
+pub use training::PROMPT_DIRECTORY;

@@ -1,11 +1,14 @@
 //! `model_tune`: stage 2 of ProMoT with what stage 1 made, frozen; standard fine-tuning without it.
 
+use std::path::Path;
+
+use promot_model::arch::Model;
 use promot_model::checkpoint::{Adapter, SavePrecision};
 use promot_model::prompt::SoftPrompt;
 use promot_model::train::{Adapters, TrainingBackend, Tune};
 
 use super::training::{
-    Work, adapter_of, prompt_of, starting_model, tune, tuned_tasks, write_model,
+    Work, adapter_of, prompt_of, starting_model, tune, tuned_tasks, write_model, write_result,
 };
 use crate::plan::{ModelTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
@@ -32,11 +35,15 @@ pub(crate) fn run<B: TrainingBackend>(
             Adapter::Lora(lora) => adapters.lora = Some(lora),
         }
     }
+    let layout = |to: &Path, tuned: &Model<B>, _: &Adapters| {
+        write_model(to, tuned, &model.tokenizer, SavePrecision::F32)
+    };
     let work = Work {
         stage,
         directory,
         context,
+        layout: &layout,
     };
     let trained = tune(&work, &params.train, Tune::Model, &model, &adapters, tasks)?;
-    write_model(directory, &trained, &model.tokenizer, SavePrecision::F32)
+    write_result(&work, &trained)
 }

@@ -1,5 +1,6 @@
 //! `pretrain`: a small T5 from scratch on the mini world's text.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use promot_data::tokenizer::train_mini;
@@ -8,7 +9,7 @@ use promot_model::arch::{Model, T5, T5Config};
 use promot_model::checkpoint::SavePrecision;
 use promot_model::train::{Adapters, TrainingBackend, Tune};
 
-use super::training::{Work, train_with, write_model};
+use super::training::{Watchers, Work, train_with, write_model, write_result};
 use crate::plan::{ModelSize, PretrainParams, Stage};
 use crate::run::{Context, LoadedModel, RunError, StageDirectory};
 
@@ -38,10 +39,15 @@ pub(crate) fn run<B: TrainingBackend>(
         curriculum,
         seed,
     );
+    // Half the size, and what is embedded in the program.
+    let layout = |to: &Path, tuned: &Model<B>, _: &Adapters| {
+        write_model(to, tuned, &model.tokenizer, SavePrecision::Bf16)
+    };
     let work = Work {
         stage,
         directory,
         context,
+        layout: &layout,
     };
     let trained = train_with(
         &work,
@@ -50,10 +56,12 @@ pub(crate) fn run<B: TrainingBackend>(
         &model,
         &Adapters::default(),
         &batches,
-        None,
+        Watchers {
+            measure: None,
+            drift: None,
+        },
     )?;
-    // Half the size, and what is embedded in the program.
-    write_model(directory, &trained, &model.tokenizer, SavePrecision::Bf16)
+    write_result(&work, &trained)
 }
 
 fn config(size: &ModelSize, vocab_size: usize) -> Result<T5Config, RunError> {

@@ -9,19 +9,19 @@ use promot_data::task::{Task, TaskRef};
 use crate::plan::{DataParams, Plan};
 
 /// Training rows of a task, without those that select checkpoints.
-pub(super) struct TrainingRows {
-    pub(super) task: TaskRef,
+pub(crate) struct TrainingRows {
+    pub(crate) task: TaskRef,
     /// Rows to train on; worked examples come from here, too.
-    pub(super) train: Vec<Record>,
+    pub(crate) train: Vec<Record>,
     /// Rows that select checkpoints.
-    pub(super) dev: Vec<Record>,
+    pub(crate) dev: Vec<Record>,
 }
 
 /// Loads training rows and holds some back for choosing checkpoints.
 ///
 /// The rows that are evaluated later are never used for choosing: selection has rows of its own,
 /// at most a tenth of the training rows, taken from their end.
-pub(super) fn training_rows(params: &DataParams, plan: &Plan) -> Result<TrainingRows, DataError> {
+pub(crate) fn training_rows(params: &DataParams, plan: &Plan) -> Result<TrainingRows, DataError> {
     let task = plan.task(&params.task);
     let mut train = load(
         &*task,
@@ -40,7 +40,7 @@ pub(super) fn training_rows(params: &DataParams, plan: &Plan) -> Result<Training
 }
 
 /// Rows, at most `limit` if there is one, of the split that the paper evaluates a task on.
-pub(super) fn evaluation_rows(
+pub(crate) fn evaluation_rows(
     task: &dyn Task,
     source: &Source,
     limit: Option<usize>,
@@ -49,6 +49,6 @@ pub(super) fn evaluation_rows(
 }
 
 /// Worked examples of evaluations are the same for every model, stage and run of a seed.
-pub(super) fn shots_seed(seed: Seed) -> Seed {
+pub(crate) fn shots_seed(seed: Seed) -> Seed {
     seed.child("evaluation", "worked examples")
 }

@@ -12,6 +12,8 @@ pub(super) struct Meter {
     pub(super) total: u64,
     loss: Option<f64>,
     dev: Option<f64>,
+    /// Score of foreign prompts, and the share of answers in the target's format.
+    drift: Option<(f64, Option<f64>)>,
     /// What is being evaluated.
     what: String,
     started: Instant,
@@ -48,6 +50,7 @@ impl Meter {
             total,
             loss: None,
             dev: None,
+            drift: None,
             what: String::new(),
             started: Instant::now(),
             resumed_at: 0,
@@ -82,6 +85,11 @@ impl Meter {
             }
             Event::Download { done, .. } => self.done = *done,
             Event::Dev { value, .. } => self.dev = Some(*value),
+            Event::Drift {
+                score,
+                format_share,
+                ..
+            } => self.drift = Some((*score, *format_share)),
             Event::Evaluated { done, what, .. } => {
                 self.done = *done;
                 self.what.clone_from(what);
@@ -98,6 +106,10 @@ impl Meter {
         }
         if let Some(dev) = self.dev {
             let _ = write!(text, "dev {dev:.1}  ");
+        }
+        if let Some((score, share)) = self.drift {
+            let share = share.map_or(String::new(), |share| format!(" ({share:.0}% in format)"));
+            let _ = write!(text, "foreign {score:.1}{share}  ");
         }
         let seconds = self.started.elapsed().as_secs_f64();
         if self.tokens > 0 && seconds > 0.0 {

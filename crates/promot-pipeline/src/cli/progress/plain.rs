@@ -37,7 +37,7 @@ impl Plain {
             eprintln!("{line}");
         }
         let due = match event {
-            Event::Dev { .. } => true,
+            Event::Dev { .. } | Event::Drift { .. } => true,
             Event::Step { .. } | Event::Evaluated { .. } | Event::Download { .. } => {
                 self.last.elapsed() >= INTERVAL
             }

@@ -1,8 +1,10 @@
-//! `eval` stages.
+//! `eval` stages, and `curve` stages, which measure in the same way.
+
+use std::ops::RangeInclusive;
 
 use super::{Reader, Wanted};
 use crate::diagnostic::{Diagnostics, Place};
-use crate::plan::params::{DataSource, DrawShots, EvalModel, EvalParams, EvalTask};
+use crate::plan::params::{CurveParams, DataSource, DrawShots, EvalModel, EvalParams, EvalTask};
 use crate::spec::{Fields, Node, Value};
 
 /// A task of the list, and where it is named.
@@ -16,6 +18,32 @@ struct Named {
 impl Reader<'_> {
     pub(super) fn eval(&mut self, node: &Node) -> Option<EvalParams> {
         let mut fields = Fields::of(node, "eval", self.diagnostics);
+        let params = self.evaluation(&mut fields, "eval");
+        let compare_with = fields.take("compare_with");
+        fields.finish(self.diagnostics);
+        let mut params = params?;
+        if let Some(node) = compare_with {
+            params.compare_with = self.label(node, &params.models);
+        }
+        Some(params)
+    }
+
+    /// The models that it names become columns when the stages that they name are known.
+    pub(super) fn curve(&mut self, node: &Node) -> Option<CurveParams> {
+        let mut fields = Fields::of(node, "curve", self.diagnostics);
+        let eval = self.evaluation(&mut fields, "curve");
+        let steps = fields.take("steps");
+        let steps = steps.map(|node| self.numbers(node, "steps", 0..=u64::MAX));
+        fields.finish(self.diagnostics);
+        self.curve.steps = steps;
+        Some(CurveParams {
+            series: Vec::new(),
+            eval: eval?,
+        })
+    }
+
+    /// All that says what is measured, and how.
+    fn evaluation(&mut self, fields: &mut Fields<'_>, what: &str) -> Option<EvalParams> {
         let models = fields
             .require("models", self.diagnostics)
             .map(|node| self.eval_models(node));
@@ -30,49 +58,30 @@ impl Reader<'_> {
                 .collect(),
             None => Vec::new(),
         };
-        let tasks = fields.take("tasks").map(|node| self.eval_tasks(node));
-        let mut tasks: Vec<Named> = tasks.unwrap_or_default();
-        if let Some(node) = fields.take("sources") {
-            self.eval_sources(node, &mut tasks);
-        }
-        for evaluated in tasks.iter().filter(|task| !task.has_source) {
-            self.check_mini(&evaluated.task.task, evaluated.place);
-        }
-        let tasks: Vec<EvalTask> = tasks.into_iter().map(|named| named.task).collect();
+        let tasks = self.tasks_with_sources(fields);
         let shots = match fields.take("shots") {
-            Some(node) => self.shot_counts(node),
-            None => vec![1],
+            Some(node) => self.numbers(node, "shots", 0..=64),
+            None => vec![(1, fields.place())],
         };
+        let shots = shots.into_iter().map(|(shots, _)| shots as usize).collect();
         let draws = [("each_row", DrawShots::EachRow), ("once", DrawShots::Once)];
         let draw_shots = fields.choice("draw_shots", &draws, DrawShots::EachRow, self.diagnostics);
         let count = |fields: &mut Fields<'_>, d: &mut Diagnostics, key, range, default| {
             fields.count(key, range, default, d) as usize
         };
-        let rows = count(&mut fields, self.diagnostics, "rows", 1..=1_000_000, 200);
+        let rows = count(fields, self.diagnostics, "rows", 1..=1_000_000, 200);
         let target_rows = count(
-            &mut fields,
+            fields,
             self.diagnostics,
             "target_rows",
             1..=1_000_000,
             rows as u64,
         );
-        let beams = count(&mut fields, self.diagnostics, "beams", 1..=64, 4);
-        let max_new_tokens = count(
-            &mut fields,
-            self.diagnostics,
-            "max_new_tokens",
-            1..=4096,
-            64,
-        );
-        let compare_with = match (fields.take("compare_with"), &models) {
-            (Some(node), Some(models)) => self.label(node, models),
-            _ => 0,
-        };
-        let place = fields.place();
-        fields.finish(self.diagnostics);
+        let beams = count(fields, self.diagnostics, "beams", 1..=64, 4);
+        let max_new_tokens = count(fields, self.diagnostics, "max_new_tokens", 1..=4096, 64);
         if tasks.is_empty() && targets.is_empty() {
-            self.diagnostics
-                .push(place, "eval: expected `target` or `tasks` to measure", None);
+            let message = format!("{what}: expected `target` or `tasks` to measure");
+            self.diagnostics.push(fields.place(), message, None);
         }
         Some(EvalParams {
             models: models?,
@@ -84,8 +93,21 @@ impl Reader<'_> {
             target_rows,
             beams,
             max_new_tokens,
-            compare_with,
+            compare_with: 0,
         })
+    }
+
+    /// The tasks named in `tasks`, with their rows as `sources` has them.
+    pub(super) fn tasks_with_sources(&mut self, fields: &mut Fields<'_>) -> Vec<EvalTask> {
+        let tasks = fields.take("tasks").map(|node| self.eval_tasks(node));
+        let mut tasks: Vec<Named> = tasks.unwrap_or_default();
+        if let Some(node) = fields.take("sources") {
+            self.eval_sources(node, &mut tasks);
+        }
+        for evaluated in tasks.iter().filter(|task| !task.has_source) {
+            self.check_mini(&evaluated.task.task, evaluated.place);
+        }
+        tasks.into_iter().map(|named| named.task).collect()
     }
 
     /// `Label: base`, `Label: stage`, or `Label: { model: stage, prompt: stage }`.
@@ -101,12 +123,14 @@ impl Reader<'_> {
         };
         let mut models = Vec::new();
         for (label, _, body) in entries {
+            self.curve.models.push(body.place);
             if let Some(name) = body.as_text() {
                 let model = self.model(name, body.place);
                 models.push(EvalModel {
                     label: label.clone(),
                     model,
                     prompts: Vec::new(),
+                    at: None,
                 });
                 continue;
             }
@@ -138,6 +162,7 @@ impl Reader<'_> {
                 label: label.clone(),
                 model,
                 prompts,
+                at: None,
             });
         }
         models
@@ -207,28 +232,35 @@ impl Reader<'_> {
         }
     }
 
-    fn shot_counts(&mut self, node: &Node) -> Vec<usize> {
-        let numbers: Vec<&Node> = match &node.value {
+    /// A whole number, or a list of them, with their places.
+    fn numbers(&mut self, node: &Node, key: &str, range: RangeInclusive<u64>) -> Vec<(u64, Place)> {
+        let nodes: Vec<&Node> = match &node.value {
             Value::List(list) => list.iter().collect(),
             _ => vec![node],
         };
-        let mut shots = Vec::new();
-        for node in numbers {
+        let mut numbers = Vec::new();
+        for node in nodes {
             let number = match &node.value {
-                Value::Scalar(scalar) => scalar.as_u64().filter(|&n| n <= 64),
+                Value::Scalar(scalar) => scalar.as_u64().filter(|n| range.contains(n)),
                 _ => None,
             };
             match number {
-                Some(number) => shots.push(number as usize),
+                Some(number) => numbers.push((number, node.place)),
                 None => {
+                    let (first, last) = (range.start(), range.end());
+                    let range = if *last == u64::MAX {
+                        String::new()
+                    } else {
+                        format!(" from {first} to {last}")
+                    };
                     let message = format!(
-                        "`shots`: expected whole numbers from 0 to 64, found {}",
+                        "`{key}`: expected whole numbers{range}, found {}",
                         node.describe()
                     );
                     self.diagnostics.push(node.place, message, None);
                 }
             }
         }
-        shots
+        numbers
     }
 }

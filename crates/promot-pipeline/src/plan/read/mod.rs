@@ -1,6 +1,8 @@
 //! Reads each stage kind's parameters; names of other stages stay names with their places.
 
+mod drift;
 mod eval;
+mod gradients;
 mod source;
 mod tasks;
 mod train;
@@ -24,8 +26,10 @@ pub(super) enum Wanted {
     DataOrMix,
     Model,
     Prompt,
-    /// What stage 1 makes: a prompt or low-rank changes.
+    /// A prompt or low-rank changes.
     Adapter,
+    /// A tuned model with its checkpoints.
+    Checkpoints,
 }
 
 impl Wanted {
@@ -33,9 +37,12 @@ impl Wanted {
         match self {
             Self::Data => "a data stage",
             Self::DataOrMix => "a data or mix stage",
-            Self::Model => "a stage that makes a model (model_tune, pretrain)",
-            Self::Prompt => "a prompt_tune stage",
-            Self::Adapter => "a prompt_tune or lora_tune stage",
+            Self::Model => "a stage that makes a model (model_tune, joint_tune, pretrain)",
+            Self::Prompt => "a stage that makes a prompt (prompt_tune, joint_tune, random_prompt)",
+            Self::Adapter => {
+                "a stage that makes a prompt (prompt_tune, joint_tune, random_prompt) or lora_tune"
+            }
+            Self::Checkpoints => "a stage that tunes a model (model_tune)",
         }
     }
 
@@ -46,10 +53,14 @@ impl Wanted {
                 | (Self::DataOrMix, StageKind::Mix(_))
                 | (
                     Self::Model,
-                    StageKind::ModelTune(_) | StageKind::Pretrain(_)
+                    StageKind::ModelTune(_) | StageKind::JointTune(_) | StageKind::Pretrain(_)
                 )
-                | (Self::Prompt | Self::Adapter, StageKind::PromptTune(_))
+                | (
+                    Self::Prompt | Self::Adapter,
+                    StageKind::PromptTune(_) | StageKind::JointTune(_) | StageKind::RandomPrompt(_)
+                )
                 | (Self::Adapter, StageKind::LoraTune(_))
+                | (Self::Checkpoints, StageKind::ModelTune(_))
         )
     }
 }
@@ -60,6 +71,8 @@ pub(super) struct Reference {
     pub(super) name: String,
     pub(super) place: Place,
     pub(super) wanted: Wanted,
+    /// Which of its checkpoints, if only some.
+    pub(super) steps: Vec<(u64, Place)>,
 }
 
 /// Reads stages and collects problems and references.
@@ -72,10 +85,21 @@ pub(super) struct Reader<'d> {
     pub(super) directory: &'d Path,
     /// Whether the stage being read refers to the base model.
     pub(super) uses_base: Option<Place>,
+    /// What the stage being read says, if it is a curve.
+    pub(super) curve: CurveText,
+}
+
+/// Where a curve says what.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CurveText {
+    /// The places of its models, in their order.
+    pub(super) models: Vec<Place>,
+    /// The steps that it picks; all if none.
+    pub(super) steps: Option<Vec<(u64, Place)>>,
 }
 
 /// The kinds of stages.
-pub(super) const KINDS: [&str; 8] = [
+pub(super) const KINDS: [&str; 12] = [
     recipe::KIND,
     "data",
     "mix",
@@ -83,7 +107,11 @@ pub(super) const KINDS: [&str; 8] = [
     "prompt_tune",
     "lora_tune",
     "model_tune",
+    "joint_tune",
+    "random_prompt",
     "eval",
+    "curve",
+    "gradients",
 ];
 
 /// The word for the pretrained model where a stage's model is expected.
@@ -114,7 +142,11 @@ impl Reader<'_> {
             "prompt_tune" => self.prompt_tune(body).map(StageKind::PromptTune),
             "lora_tune" => self.lora_tune(body).map(StageKind::LoraTune),
             "model_tune" => self.model_tune(body).map(StageKind::ModelTune),
+            "joint_tune" => self.joint_tune(body).map(StageKind::JointTune),
+            "random_prompt" => Some(StageKind::RandomPrompt(self.random_prompt(body))),
             "eval" => self.eval(body).map(StageKind::Eval),
+            "curve" => self.curve(body).map(StageKind::Curve),
+            "gradients" => self.gradients(body).map(StageKind::Gradients),
             other => {
                 self.diagnostics
                     .unknown(*kind_place, "stage kind", other, &KINDS);
@@ -232,6 +264,7 @@ impl Reader<'_> {
             name: name.to_owned(),
             place,
             wanted,
+            steps: Vec::new(),
         });
     }
 

@@ -1,11 +1,12 @@
-//! Stages that train: `pretrain`, `prompt_tune`, `model_tune`, and what they have in common.
+//! Stages that train: `pretrain`, `prompt_tune`, `model_tune` and others, what they have in common, and
+//! `random_prompt`, which makes what some of them start from.
 
 use promot_model::optim::Decay;
 
 use super::{Reader, Wanted};
 use crate::plan::params::{
-    CurriculumParams, LoraTuneParams, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams,
-    PromptTuneParams, TrainParams,
+    CurriculumParams, JointTuneParams, LoraTuneParams, ModelSize, ModelTuneParams, OptimizerKind,
+    PretrainParams, PromptTuneParams, RandomPromptParams, TrainParams,
 };
 use crate::spec::{Fields, Node};
 
@@ -28,6 +29,10 @@ impl Reader<'_> {
         };
         let curriculum = self.curriculum(&mut fields);
         let train = self.train(&mut fields, defaults);
+        if train.drift.is_some() {
+            let message = "pretrain: `drift` is of stages that tune: here no task is foreign";
+            self.diagnostics.push(fields.place(), message, None);
+        }
         fields.finish(self.diagnostics);
         PretrainParams {
             size,
@@ -55,12 +60,53 @@ impl Reader<'_> {
         let mut fields = Fields::of(node, "prompt_tune", self.diagnostics);
         let on = self.required_stage(&mut fields, "on", Wanted::Data);
         let from = self.model_name(&mut fields, "from");
-        let length = fields.count("length", 1..=10_000, 100, self.diagnostics) as usize;
-        let init = [("vocabulary", true), ("uniform", false)];
-        let init_from_vocabulary = fields.choice("init", &init, true, self.diagnostics);
+        let (length, init_from_vocabulary) = self.prompt_start(&mut fields, true);
         let train = self.train(&mut fields, TrainParams::for_prompts());
         fields.finish(self.diagnostics);
         Some(PromptTuneParams {
+            on: on?,
+            from,
+            length,
+            init_from_vocabulary,
+            train,
+        })
+    }
+
+    /// The rows of a fresh prompt, and whether they are sampled from the vocabulary.
+    fn prompt_start(&mut self, fields: &mut Fields<'_>, from_vocabulary: bool) -> (usize, bool) {
+        let length = fields.count("length", 1..=10_000, 100, self.diagnostics) as usize;
+        let init = [("vocabulary", true), ("uniform", false)];
+        let init = fields.choice("init", &init, from_vocabulary, self.diagnostics);
+        (length, init)
+    }
+
+    pub(super) fn random_prompt(&mut self, node: &Node) -> RandomPromptParams {
+        let mut fields = Fields::of(node, "random_prompt", self.diagnostics);
+        let from = self.model_name(&mut fields, "from");
+        let (length, init_from_vocabulary) = self.prompt_start(&mut fields, false);
+        fields.finish(self.diagnostics);
+        RandomPromptParams {
+            from,
+            length,
+            init_from_vocabulary,
+        }
+    }
+
+    pub(super) fn joint_tune(&mut self, node: &Node) -> Option<JointTuneParams> {
+        let mut fields = Fields::of(node, "joint_tune", self.diagnostics);
+        let on = self.required_stage(&mut fields, "on", Wanted::Data);
+        let from = self.model_name(&mut fields, "from");
+        let (length, init_from_vocabulary) = self.prompt_start(&mut fields, true);
+        let mut train = self.train(&mut fields, TrainParams::for_models());
+        // The paper tunes both with the same rate (section A.2.4).
+        train.prompt_learning_rate = Some(fields.number(
+            "prompt_learning_rate",
+            0.0..f64::INFINITY,
+            train.learning_rate,
+            self.diagnostics,
+        ));
+        fields.finish(self.diagnostics);
+        Some(JointTuneParams {
             on: on?,
             from,
             length,
@@ -109,6 +155,7 @@ impl Reader<'_> {
     }
 
     fn train(&mut self, fields: &mut Fields<'_>, defaults: TrainParams) -> TrainParams {
+        let drift = fields.take("drift").and_then(|node| self.drift(node));
         let d = &mut *self.diagnostics;
         let optimizers = [
             ("adafactor", OptimizerKind::Adafactor),
@@ -160,6 +207,9 @@ impl Reader<'_> {
             max_input_tokens: fields
                 .optional_count("max_input_tokens", 32..=1_000_000, d)
                 .map(|tokens| tokens as usize),
+            keep_checkpoints: fields.flag("keep_checkpoints", false, d),
+            prompt_learning_rate: None,
+            drift,
         }
     }
 }
@@ -184,6 +234,9 @@ impl TrainParams {
             dropout: 0.1,
             shots: 0,
             max_input_tokens: None,
+            keep_checkpoints: false,
+            prompt_learning_rate: None,
+            drift: None,
         }
     }
 

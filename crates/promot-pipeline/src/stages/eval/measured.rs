@@ -12,12 +12,12 @@ use crate::plan::{DrawShots, EvalParams, StageKind};
 use crate::run::{Context, RunError};
 
 /// One task with one number of worked examples.
-pub(super) struct Measured {
-    pub(super) task: TaskRef,
-    pub(super) shots: usize,
+pub(in crate::stages) struct Measured {
+    pub(in crate::stages) task: TaskRef,
+    pub(in crate::stages) shots: usize,
     /// For targets the data stage, by which prompts are found.
-    pub(super) target: Option<String>,
-    pub(super) examples: Vec<Example>,
+    pub(in crate::stages) target: Option<String>,
+    pub(in crate::stages) examples: Vec<Example>,
 }
 
 /// Targets without worked examples, then every task with each number of them.
@@ -66,7 +66,7 @@ pub(super) fn measured<B>(
 }
 
 /// Rows as prompts.
-fn examples(
+pub(in crate::stages) fn examples(
     few: Result<FewShot<'_>, TooFewRows>,
     rows: &[Record],
 ) -> Result<Vec<Example>, RunError> {

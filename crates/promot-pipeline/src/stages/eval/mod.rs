@@ -1,7 +1,9 @@
 //! `eval`: models measured on the tuned tasks and on tasks nobody tuned for (paper section 5).
 
-mod format;
-mod measured;
+mod column;
+pub(super) mod format;
+pub(super) mod measured;
+mod text_format;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,12 +17,12 @@ use promot_model::train::TrainingBackend;
 use serde::{Deserialize, Serialize};
 
 use super::measure::{answers, judge};
-use super::training::{adapter_of, starting_model};
 use crate::plan::{EvalModel, EvalParams, Stage};
 use crate::report::answers::{answers_file, to_json_lines};
 use crate::report::{AnsweredRow, Cell, SampleOutput, TableData};
 use crate::run::{Context, LoadedModel, RunError, StageDirectory, make_directory};
-use format::{format_share, target_labels};
+use column::{adapter_for, model_of, same_as_before};
+use format::{TargetFormat, format_share, target_formats};
 use measured::{Measured, measured};
 
 /// Outputs kept of every cell, to be looked at.
@@ -58,19 +60,20 @@ pub(crate) fn run<B: TrainingBackend>(
         stage: stage.name.clone(),
         total,
     });
-    let formats = target_labels(&measured);
+    let formats = target_formats(params, context)?;
     let mut finished: Vec<Finished> = Vec::new();
     for (column, model) in params.models.iter().enumerate() {
         let mut loaded: Option<LoadedModel<B>> = None;
         for (row, what) in measured.iter().enumerate() {
             let file = directory.work().join(format!("cell-{column}-{row}.json"));
-            let same = same_as_before(params, column, what).map(|c| c * measured.len() + row);
+            let same =
+                same_as_before(&params.models, column, what).map(|c| c * measured.len() + row);
             let cell = match (read_cell(&file, what), same) {
                 (Some(cell), _) => cell,
                 (None, Some(same)) => finished[same].of(&model.label),
                 (None, None) => {
                     if loaded.is_none() {
-                        loaded = Some(starting_model(model.model.as_deref(), context)?);
+                        loaded = Some(model_of(model, context)?);
                     }
                     let loaded = loaded.as_ref().expect("just loaded");
                     let cell = measure(params, stage, model, loaded, what, &formats, context)?;
@@ -108,23 +111,6 @@ pub(crate) fn run<B: TrainingBackend>(
     directory.write("table.json", &json)
 }
 
-/// An earlier column with the same model, where no prompt makes a difference between the two.
-fn same_as_before(params: &EvalParams, column: usize, what: &Measured) -> Option<usize> {
-    let model = &params.models[column];
-    let is_same = |other: &EvalModel| {
-        other.model == model.model && prompt_for(other, what) == prompt_for(model, what)
-    };
-    params.models[..column].iter().position(is_same)
-}
-
-/// The stage with the model's prompt for a task: attached where the task is a tuned one, dropped
-/// everywhere else.
-fn prompt_for<'a>(model: &'a EvalModel, what: &Measured) -> Option<&'a String> {
-    let target = what.target.as_ref()?;
-    let found = model.prompts.iter().find(|(of, _)| of == target);
-    found.map(|(_, prompt)| prompt)
-}
-
 /// What an interrupted run measured, if it was on the same rows.
 fn read_cell(file: &Path, what: &Measured) -> Option<Finished> {
     let finished: Finished = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
@@ -158,12 +144,12 @@ fn measure<B: TrainingBackend>(
     model: &EvalModel,
     loaded: &LoadedModel<B>,
     what: &Measured,
-    formats: &[String],
+    formats: &[TargetFormat],
     context: &Context<'_, B>,
 ) -> Result<Finished, RunError> {
-    let named = prompt_for(model, what);
-    let adapter = named.map(|name| adapter_of(name, loaded, context));
-    let (answering, prompt) = match adapter.transpose()? {
+    let adapter = adapter_for(model, what, loaded, context)?;
+    let with_prompt = adapter.is_some();
+    let (answering, prompt) = match adapter {
         Some(Adapter::Prompt(prompt)) => {
             let prompt = prompt.to_tensor(loaded.model.device());
             (loaded.model.clone(), Some(Var::<B>::constant(prompt)))
@@ -210,7 +196,7 @@ fn measure<B: TrainingBackend>(
     let cell = Cell {
         model: model.label.clone(),
         is_target: what.target.is_some(),
-        with_prompt: named.is_some(),
+        with_prompt,
         record: MetricRecord {
             task: what.task.name().to_owned(),
             metric: what.task.metric(),

@@ -1,10 +1,15 @@
 //! Reports in Markdown.
 
+mod card;
+mod curves;
+mod flips;
+
 use std::fmt::Write as _;
 
 use super::{ComparedOver, LEGEND, ModelDifference, Report, Rows, TableData, rows};
 
-/// The whole report: tables, outputs side by side, checkpoints.
+/// The whole report: tables, what changed row by row, outputs side by side, curves, checkpoints, and
+/// what repeats it.
 pub fn markdown(report: &Report) -> String {
     let mut text = format!("# {} (seed {})\n", report.pipeline, report.seed);
     let (precision, kernels) = (report.precision.name(), report.kernels.join(", "));
@@ -17,6 +22,7 @@ pub fn markdown(report: &Report) -> String {
         text += &table(&rows(data));
         let _ = writeln!(text, "\n{LEGEND}\n");
         comparison(&mut text, data);
+        flips::flips(&mut text, data, Report::of_stage(&report.flips, stage));
         let _ = writeln!(text, "### Outputs side by side\n");
         let first = data.models.first().map_or("", String::as_str);
         for cell in data.cells.iter().filter(|cell| cell.model == first) {
@@ -41,6 +47,7 @@ pub fn markdown(report: &Report) -> String {
             text.push('\n');
         }
     }
+    curves::curves(&mut text, &report.plots);
     let _ = writeln!(text, "## Checkpoints\n");
     for (stage, summary) in &report.training {
         let _ = writeln!(text, "{stage}: best at step {}\n", summary["best_step"]);
@@ -57,6 +64,7 @@ pub fn markdown(report: &Report) -> String {
         }
         text.push('\n');
     }
+    card::card(&mut text, report);
     text
 }
 
