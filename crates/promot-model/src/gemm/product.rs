@@ -353,11 +353,6 @@ impl Output {
     }
 }
 
-/// 32 terms at a time that are multiplied before the next part of `out`: half of the first-level
-/// cache for a panel of `b`.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-const STEPS: usize = 8;
-
 /// # Safety
 /// `out` has the rows of `a` and the columns of `part`, and nobody else uses them; the part lies
 /// in `b` and starts at whole tiles.
@@ -367,7 +362,8 @@ unsafe fn multiply(out: Output, a: &Panels, b: &Panels, part: Part, accumulate: 
     assert_eq!(a.planes, b.planes, "precisions of the factors");
     let (m, n, planes, stride) = (a.width, part.columns, a.planes, out.stride);
     let (first_panel, first_step) = (part.first_column / PANEL, part.first_term / TILE_TERMS);
-    if a.steps() == 0 {
+    let steps = a.steps();
+    if steps == 0 {
         for row in 0..if accumulate { 0 } else { m } {
             // SAFETY: within the part of the output that the caller gave.
             unsafe { std::slice::from_raw_parts_mut(out.values.add(row * stride), n) }.fill(0.0);
@@ -376,65 +372,33 @@ unsafe fn multiply(out: Output, a: &Panels, b: &Panels, part: Part, accumulate: 
     }
     // SAFETY: factors are packed in panels only where the instructions are available.
     let tiles = unsafe { Tiles::configure() };
-    let mut blocks = std::mem::MaybeUninit::<Blocks>::uninit();
-    let blocks: *mut f32 = blocks.as_mut_ptr().cast();
-    for group in (0..a.count()).step_by(GROUP) {
-        let count = GROUP.min(a.count() - group);
-        for j in 0..n.div_ceil(PANEL) {
-            for first in (0..a.steps()).step_by(STEPS) {
-                let steps = STEPS.min(a.steps() - first);
-                for i in 0..count {
-                    let (row, column) = ((group + i) * PANEL, j * PANEL);
-                    // SAFETY: the panels have these steps; the block lies in the output where it is
-                    // whole, and else in `blocks`, which has `GROUP` of them.
-                    unsafe {
-                        let (pa, pb) = (
-                            a.address(group + i, first),
-                            b.address(first_panel + j, first_step + first),
-                        );
-                        // What `b` is multiplied with next comes closer, a share with each block.
-                        let ahead = steps * planes * TILE_BYTES * 2;
-                        let share = ahead / count;
-                        prefetch(pb.cast::<i8>().wrapping_add(ahead + i * share), share);
-                        let in_place = row + PANEL <= m && column + PANEL <= n;
-                        let (c, add) = if in_place {
-                            let c = out.values.add(row * stride + column);
-                            if i + 1 < count {
-                                prefetch_block(c.wrapping_add(PANEL * stride), stride);
-                            }
-                            ((c, stride), accumulate || first > 0)
-                        } else {
-                            ((blocks.add(i * BLOCK_LEN), PANEL), first > 0)
-                        };
-                        multiply_panels(&tiles, [planes, steps], pa, pb, c, add);
+    let mut block = std::mem::MaybeUninit::<Block>::uninit();
+    let block: *mut f32 = block.as_mut_ptr().cast();
+    let panels = n.div_ceil(PANEL);
+    let group = (GROUP_BYTES / (steps * planes * 2 * TILE_BYTES)).max(1);
+    for first in (0..panels).step_by(group) {
+        for i in 0..a.count() {
+            // Blocks of the output side by side, one after another: its lines are written in the
+            // order in which they lie there, as far as the group goes.
+            for j in first..(first + group).min(panels) {
+                let (row, column) = (i * PANEL, j * PANEL);
+                let (rows, columns) = (PANEL.min(m - row), PANEL.min(n - column));
+                // SAFETY: the panels have these steps; the block lies in the output where it is
+                // whole, and is written to it from `block` where it is not.
+                unsafe {
+                    let pa = a.address(i, 0);
+                    let pb = b.address(first_panel + j, first_step);
+                    let c = out.values.add(row * stride + column);
+                    if (rows, columns) == (PANEL, PANEL) {
+                        prefetch_block(c.wrapping_add(PANEL), stride);
+                        multiply_panels(&tiles, [planes, steps], pa, pb, (c, stride), accumulate);
+                    } else {
+                        multiply_panels(&tiles, [planes, steps], pa, pb, (block, PANEL), false);
+                        write_block(c, stride, block, rows, columns, accumulate);
                     }
                 }
             }
-            for i in 0..count {
-                let (row, column) = ((group + i) * PANEL, j * PANEL);
-                let (rows, columns) = (PANEL.min(m - row), PANEL.min(n - column));
-                if rows == PANEL && columns == PANEL {
-                    continue;
-                }
-                // SAFETY: these rows and columns lie in the output, and are the caller's.
-                unsafe {
-                    let out = out.values.add(row * stride + column);
-                    let block = blocks.add(i * BLOCK_LEN);
-                    write_block(out, stride, block, rows, columns, accumulate);
-                }
-            }
         }
-    }
-}
-
-/// Asks for `bytes` from `from` on; an address that is not ours is ignored.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-#[inline]
-fn prefetch(from: *const i8, bytes: usize) {
-    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-    for line in (0..bytes).step_by(64) {
-        // SAFETY: a prefetch reads nothing and faults on no address.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.wrapping_add(line)) };
     }
 }
 
@@ -456,16 +420,15 @@ fn prefetch_block(block: *const f32, stride: usize) {
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 const TILE_BYTES: usize = 1024;
 
-/// Panels of `a` that are multiplied with one panel of `b` before the next one.
+/// Panels of `b` that every panel of `a` is multiplied with before the next ones: as many as the
+/// second-level cache holds beside a task's rows of `a`.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-const GROUP: usize = 8;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-const BLOCK_LEN: usize = PANEL * PANEL;
+const GROUP_BYTES: usize = 256 << 10;
 
-/// Blocks that stick out of the output.
+/// A block that sticks out of the output.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[repr(C, align(64))]
-struct Blocks([f32; GROUP * BLOCK_LEN]);
+struct Block([f32; PANEL * PANEL]);
 
 /// # Safety
 /// `out` has `rows` rows of `columns` values, `stride` values apart; `block` has 32 rows of 32.
