@@ -36,10 +36,11 @@ QUESTIONS = [
 
 @pytest.fixture(scope="session")
 def mini(tmp_path_factory):
-    """Exports of a tuned builtin:mini-t5: `model`, `sharded`, `bf16`, the prompt `adapter`, the `table`."""
+    """Exports of a tuned builtin:mini-t5: `model`, `sharded`, `bf16`, the prompt `adapter`, the `table`;
+    and the `report` of the run."""
     place = tmp_path_factory.mktemp("mini")
     (place / "two.yaml").write_text(PIPELINE)
-    promot.run("run", "two.yaml", cwd=place)
+    promot.run("run", "two.yaml", "--tensorboard", cwd=place)
     export = lambda *arguments: promot.run("export", "two.yaml", *arguments, cwd=place)
     export("tuned", "model")
     export("tuned", "sharded", "--max-shard-size", "1MB")
@@ -48,4 +49,5 @@ def mini(tmp_path_factory):
     export("table", "table")
     names = ("model", "sharded", "bf16", "adapter", "table")
     paths = {name: Path(place / name) for name in names}
-    return SimpleNamespace(questions=QUESTIONS, **paths)
+    report = Path(place / ".promot/runs/two-steps-seed0")
+    return SimpleNamespace(questions=QUESTIONS, report=report, **paths)

@@ -97,6 +97,82 @@ fn models_are_compared_on_the_same_rows() {
 }
 
 #[test]
+fn published_scores_stand_beside_ours() {
+    let place = finished();
+    let published = "stages.table.eval.published={source: somebody, scores: {\
+                     rte: {Pretrained: 47.5, ProMoT: 92}, cb: {Pretrained: 46, ProMoT: 66}, \
+                     triviaqa: {Pretrained: 17, ProMoT: [18]}}}";
+    let args = ["report", "small.yaml", "--set", published, "--format"];
+    let printed = place.run(&[&args[..], &["json"]].concat()).success();
+    let report: Value = serde_json::from_str(&printed.stdout).unwrap();
+    assert_eq!(report["published"][0][0], "table");
+    let data = &report["published"][0][1];
+    let rows = data["rows"].as_array().unwrap();
+    let titles: Vec<&str> = rows
+        .iter()
+        .map(|row| row["title"].as_str().unwrap())
+        .collect();
+    assert_eq!(titles, ["RTE", "Norm. Avg.", "CB", "TriviaQA"]);
+    // Ours are those of the table, and the means are those of the tasks.
+    let cells = report["tables"][0][1]["cells"].as_array().unwrap();
+    for (row, task) in [(0, "rte"), (2, "cb"), (3, "triviaqa")] {
+        for (column, model) in ["Pretrained", "ProMoT"].into_iter().enumerate() {
+            let is_it = |cell: &&Value| cell["model"] == model && cell["record"]["task"] == task;
+            let cell = cells.iter().find(is_it).unwrap();
+            assert_eq!(
+                rows[row]["scores"][column][0], cell["record"]["value"],
+                "{task}"
+            );
+        }
+    }
+    assert_eq!(rows[1]["scores"][0][1], 31.5);
+    assert_eq!(rows[1]["scores"][1][1], 42.0);
+    // Theirs all rise; ours are counted where they differ.
+    let pairs = [0, 2, 3].map(|row| [0, 1].map(|c| rows[row]["scores"][c][0].as_f64().unwrap()));
+    let count = |is: fn(f64) -> bool| pairs.iter().filter(|[a, b]| is(b - a)).count();
+    assert_eq!(data["differences"], count(|d| d != 0.0));
+    assert_eq!(data["same_sign"], count(|d| d > 0.0));
+
+    let markdown = place
+        .run(&[&args[..], &["markdown"]].concat())
+        .success()
+        .stdout;
+    assert!(
+        markdown.contains("In brackets those of somebody.\n"),
+        "{markdown}"
+    );
+    assert!(markdown.contains(" (47.5) |"), "{markdown}");
+    let page = place.run(&[&args[..], &["html"]].concat()).success().stdout;
+    assert!(page.contains("<data value=\"47.5\">47.5</data>"));
+
+    for (wrong, expected) in [
+        ("{scores: {}}", "source"),
+        (
+            "{source: a, scores: {xsum: {ProMoT: 1}}}",
+            "unknown target or evaluated task `xsum`",
+        ),
+        (
+            "{source: a, scores: {cb: {Promot: 1}}}",
+            "unknown label of a model `Promot`",
+        ),
+        (
+            "{source: a, scores: {cb: {ProMoT: 101}}}",
+            "expected a score from 0 to 100",
+        ),
+        (
+            "{source: a, scores: {cb: {ProMoT: [1, 2]}}}",
+            "expected a score from 0 to 100",
+        ),
+        ("{source: a, scores: [1]}", "expected tasks with models"),
+    ] {
+        let set = format!("stages.table.eval.published={wrong}");
+        let printed = place.run(&["validate", "small.yaml", "--set", &set]);
+        assert_eq!(printed.code, Some(2), "{}", printed.all());
+        assert!(printed.stderr.contains(expected), "{}", printed.stderr);
+    }
+}
+
+#[test]
 fn every_rows_answers_are_kept_and_damage_is_noticed() {
     let place = finished();
     let results = place.results();

@@ -1,6 +1,7 @@
 //! Training: what is tuned, in which steps, with which checkpoints (paper section A.2.4).
 
 mod error;
+mod measure;
 mod observe;
 mod progress;
 mod step;
@@ -14,6 +15,7 @@ use promot_core::{BatchSource, Event, EventSink, Seed, StopFlag};
 use serde::{Deserialize, Serialize};
 
 pub use error::TrainError;
+pub use measure::{Measure, Measurement};
 pub use observe::{EndedEarly, InTraining, Observe, Observed, Observer};
 pub use progress::CheckpointRecord;
 pub use tunables::{Tune, Tuned};
@@ -21,7 +23,6 @@ pub use tunables::{Tune, Tuned};
 use crate::arch::Model;
 use crate::backend::Backend;
 use crate::checkpoint::CheckpointError;
-use crate::graph::Var;
 use crate::lora::Lora;
 use crate::ops::cross_entropy::LabelSmoothing;
 use crate::optim::{self, Optimizer, Schedule};
@@ -86,8 +87,7 @@ pub struct Surroundings<'a, B: Backend> {
     pub events: &'a dyn EventSink,
     /// Stops training after the current step.
     pub stop: &'a StopFlag,
-    /// Measures a checkpoint by the target task's own metric on rows held out for selection;
-    /// `None` asks to stop. Without it, the last checkpoint is the best.
+    /// Measures checkpoints. Without it, the last one is the best.
     pub measure: Option<&'a mut Measure<'a, B>>,
     /// Takes every checkpoint, if they are kept. It is called before the progress is saved, so a run that
     /// is killed meanwhile calls it again with the same values.
@@ -98,9 +98,6 @@ pub struct Surroundings<'a, B: Backend> {
 
 /// Writes the checkpoint of a step: the model without LoRA's changes, and the adapters.
 pub type Keep<'a, B> = dyn Fn(u64, &Model<B>, &Adapters) -> Result<(), CheckpointError> + 'a;
-
-/// Measures a model, which has LoRA's changes in it, and its soft prompts.
-pub type Measure<'a, B> = dyn FnMut(&Model<B>, &[Var<B>]) -> Option<f64> + 'a;
 
 /// What stands beside a model: soft prompts, and LoRA's changes of its weights.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -127,7 +124,7 @@ pub struct Trained<B: Backend> {
     pub model: Model<B>,
     /// The adapters at the best checkpoint.
     pub adapters: Adapters,
-    /// The step of the best checkpoint: the highest measure, the earliest of equals.
+    /// The step of the best checkpoint: the highest choice, the earliest of equals.
     pub best_step: u64,
     /// All checkpoints in order.
     pub history: Vec<CheckpointRecord>,
@@ -213,22 +210,22 @@ pub fn train<B: TrainingBackend>(
         }
         let is_last = step == options.steps || ended_early.is_some();
         if progress.is_due(options, is_last) {
-            let value = match &mut measure {
+            let measurement = match &mut measure {
                 Some(measure) => {
-                    let value = measure(&tunables.answering_model()?, tunables.prompts());
+                    let measurement = measure(&tunables.answering_model()?, tunables.prompts());
                     // A measure of a device that has failed counts for nothing, whatever it says.
                     tunables.model.device().check()?;
-                    if value.is_none() {
+                    if measurement.is_none() {
                         files.save(&progress, &tunables)?;
                         return Err(TrainError::Stopped {
                             step: progress.step,
                         });
                     }
-                    value
+                    measurement
                 }
                 None => None,
             };
-            let best = progress.record(value);
+            let best = progress.record(measurement);
             if best {
                 files.save_best(&progress, &tunables)?;
             }
@@ -238,11 +235,11 @@ pub fn train<B: TrainingBackend>(
                 keep(progress.step, &tunables.model, &adapters)?;
             }
             files.save(&progress, &tunables)?;
-            if let Some(value) = value {
+            if let Some(measurement) = measurement {
                 events.emit(Event::Dev {
                     stage: stage.to_owned(),
                     step: progress.step,
-                    value,
+                    value: measurement.target,
                     best,
                 });
             }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainOptions;
 use super::error::TrainError;
+use super::measure::Measurement;
 use super::tunables::Tunables;
 use crate::backend::Backend;
 use crate::checkpoint::{
@@ -29,6 +30,12 @@ pub struct CheckpointRecord {
     pub loss: f64,
     /// The target task's metric on the rows held out for selection, in [0, 100].
     pub value: Option<f64>,
+    /// The score of tasks that are not tuned for, in [0, 100], if it is part of the choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<f64>,
+    /// What decides between checkpoints, if that is not `value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<f64>,
 }
 
 /// How far a run is.
@@ -55,17 +62,22 @@ impl Progress {
     }
 
     /// Adds a checkpoint; returns whether it is the best so far. Without a measure the newest is.
-    pub(super) fn record(&mut self, value: Option<f64>) -> bool {
+    pub(super) fn record(&mut self, measurement: Option<Measurement>) -> bool {
         let loss = self.loss_sum / self.loss_steps.max(1) as f64;
         (self.loss_sum, self.loss_steps) = (0.0, 0);
         self.history.push(CheckpointRecord {
             step: self.step,
             loss,
-            value,
+            value: measurement.map(|measured| measured.target),
+            foreign: measurement.and_then(|measured| measured.foreign),
+            choice: measurement
+                .map(|measured| measured.choice)
+                .filter(|choice| Some(*choice) != measurement.map(|measured| measured.target)),
         });
-        let best_value = self.best.and_then(|best| self.history[best].value);
-        let is_best = match (value, best_value) {
-            (Some(value), Some(best)) => value > best,
+        let choice = |record: &CheckpointRecord| record.choice.or(record.value);
+        let best_choice = self.best.and_then(|best| choice(&self.history[best]));
+        let is_best = match (measurement, best_choice) {
+            (Some(measured), Some(best)) => measured.choice > best,
             _ => true,
         };
         if is_best {

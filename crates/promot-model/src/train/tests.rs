@@ -10,6 +10,7 @@ use crate::arch::{T5, T5Config};
 use crate::backend::gpu::emulated::{Broken, SCHEDULES, emulated};
 use crate::backend::{Device as _, Gpu, Host};
 use crate::gemm::Precision;
+use crate::graph::Var;
 use crate::optim::{AdafactorOptions, AdamWOptions};
 use crate::prompt::PromptInit;
 
@@ -74,12 +75,15 @@ fn options(tune: Tune, steps: u64) -> TrainOptions {
     }
 }
 
+/// The target's score of a model; `None` asks to stop.
+type Score<'a, B> = dyn FnMut(&Model<B>, &[Var<B>]) -> Option<f64> + 'a;
+
 fn run(
     directory: &Path,
     options: &TrainOptions,
     prompts: &[SoftPrompt],
     stop_after: Option<u64>,
-    measure: Option<&mut Measure<'_, Host>>,
+    measure: Option<&mut Score<'_, Host>>,
 ) -> Result<Trained<Host>, TrainError> {
     let adapters = Adapters {
         prompts: prompts.to_vec(),
@@ -95,7 +99,7 @@ fn run_from<B: Backend + optim::Kernels>(
     options: &TrainOptions,
     adapters: &Adapters,
     stop_after: Option<u64>,
-    measure: Option<&mut Measure<'_, B>>,
+    measure: Option<&mut Score<'_, B>>,
 ) -> Result<Trained<B>, TrainError> {
     run_observed(
         device, directory, options, adapters, stop_after, measure, None,
@@ -108,7 +112,7 @@ fn run_observed<B: Backend + optim::Kernels>(
     options: &TrainOptions,
     adapters: &Adapters,
     stop_after: Option<u64>,
-    measure: Option<&mut Measure<'_, B>>,
+    measure: Option<&mut Score<'_, B>>,
     observe: Option<(u64, &mut Observe<'_, B>)>,
 ) -> Result<Trained<B>, TrainError> {
     let stop = StopFlag::new();
@@ -125,7 +129,8 @@ fn run_observed<B: Backend + optim::Kernels>(
         &WithPrompt
     };
     // The lifetime of the measure is shortened to that of this call.
-    let mut wrapped = measure.map(|measure| move |m: &Model<B>, p: &[Var<B>]| measure(m, p));
+    let mut wrapped = measure
+        .map(|measure| move |m: &Model<B>, p: &[Var<B>]| measure(m, p).map(Measurement::from));
     let every = observe.as_ref().map_or(1, |(every, _)| *every);
     let mut observe = observe.map(|(_, observe)| move |seen: &InTraining<'_, B>| observe(seen));
     let surroundings = Surroundings {

@@ -137,6 +137,10 @@ pub(crate) struct RunArgs {
     /// CPU threads; all cores if not given. Results do not depend on it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+    /// Write the report's curves as TensorBoard event files, too: below `tensorboard` in the report's
+    /// directory, which `tensorboard --logdir` takes
+    #[arg(long)]
+    pub(crate) tensorboard: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

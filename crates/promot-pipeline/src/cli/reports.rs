@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use promot_core::write_atomically;
 use promot_pipeline::plan::Plan;
-use promot_pipeline::report::{Details, Report, curve_files, html, markdown};
+use promot_pipeline::report::{Details, Report, curve_files, event_files, html, markdown};
 use promot_pipeline::run::Store;
 use promot_pipeline::spec::Setting;
 
@@ -46,24 +46,43 @@ pub(super) fn write(
         ("report.html".to_owned(), page.into_bytes()),
     ];
     let curves = curve_files(&report.plots);
-    if !curves.is_empty() {
-        let folder = directory.join("curves");
-        fs::create_dir_all(&folder)
-            .with_context(|| folder.display().to_string())
-            .map_err(Failure::Failed)?;
-    }
     files.extend(
         curves
             .into_iter()
             .map(|file| (format!("curves/{}", file.name), file.bytes)),
     );
     for (name, bytes) in files {
-        let path = directory.join(name);
-        write_atomically(&path, &bytes)
-            .with_context(|| path.display().to_string())
-            .map_err(Failure::Failed)?;
+        write_file(&directory.join(name), &bytes)?;
     }
     Ok(())
+}
+
+/// Writes a report's curves as TensorBoard event files below a report's directory; those of an earlier
+/// report are removed.
+pub(super) fn write_events(directory: &Path, report: &Report) -> Result<(), Failure> {
+    let directory = directory.join("tensorboard");
+    match fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let error = anyhow::Error::from(error).context(directory.display().to_string());
+            return Err(Failure::Failed(error));
+        }
+        _ => {}
+    }
+    for file in event_files(&report.plots) {
+        write_file(&directory.join(file.path), &file.bytes)?;
+    }
+    Ok(())
+}
+
+/// Writes a file and the directories that it is in.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let written = path
+        .parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| write_atomically(path, bytes));
+    written
+        .with_context(|| path.display().to_string())
+        .map_err(Failure::Failed)
 }
 
 fn failed(error: promot_pipeline::report::CollectError) -> Failure {

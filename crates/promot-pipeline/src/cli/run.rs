@@ -12,7 +12,7 @@ use promot_pipeline::diagnostic::nearest;
 use promot_pipeline::hub::Watch;
 use promot_pipeline::plan::{ComputeDevice, Plan};
 use promot_pipeline::report::{
-    MatrixGroup, MatrixSummary, Report, markdown, terminal, terminal_curves,
+    MatrixGroup, MatrixSummary, Report, markdown, matrix_html, terminal, terminal_curves,
 };
 use promot_pipeline::run::{self, Context, Selection, Store, check_inputs, fetch_inputs};
 use promot_pipeline::spec::Setting;
@@ -111,6 +111,9 @@ fn run_on<B: TrainingBackend>(
 
     let report = reports::collect(point, &store, &args.stored)?;
     reports::write(&directory, plan, &store, &report)?;
+    if args.tensorboard {
+        reports::write_events(&directory, &report)?;
+    }
     print_tables(&report)?;
     eprintln!("report: {}", directory.join("report.html").display());
     Ok(Some(report))
@@ -149,11 +152,7 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
     print(&match args.format {
         ReportFormat::Table => summary.terminal(),
         ReportFormat::Markdown => summary.markdown(),
-        ReportFormat::Html => {
-            return Err(Failure::BadInput(
-                "error: --format html: a matrix has a page for each of its points\n  hint: choose one with --point".to_owned(),
-            ));
-        }
+        ReportFormat::Html => matrix_html(&summary),
         ReportFormat::Json => json(&summary),
     })
 }
@@ -188,7 +187,8 @@ fn write_summary(summary: &MatrixSummary, store: &Path) -> Result<(), Failure> {
         .map_err(Failure::Failed)?;
     write(&directory.join("summary.json"), &json(summary))?;
     write(&directory.join("summary.md"), &summary.markdown())?;
-    eprintln!("summary: {}", directory.join("summary.md").display());
+    write(&directory.join("summary.html"), &matrix_html(summary))?;
+    eprintln!("summary: {}", directory.join("summary.html").display());
     Ok(())
 }
 

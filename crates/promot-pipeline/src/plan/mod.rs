@@ -21,8 +21,8 @@ pub use params::{
     BaseModel, Checkpoint, CurriculumParams, CurveModel, CurveParams, DataFiles, DataParams,
     DataSource, DrawShots, DriftParams, EvalModel, EvalParams, EvalTask, FileSet, ForeignParams,
     GradientsModel, GradientsParams, JointTuneParams, LoraTuneParams, MixParams, MixPart,
-    ModelSize, ModelTuneParams, OptimizerKind, PretrainParams, PromptTuneParams,
-    RandomPromptParams, StageKind, StopWhen, TrainParams,
+    ModelSize, ModelTuneParams, OptimizerKind, PretrainParams, PromptTuneParams, Published,
+    PublishedScore, RandomPromptParams, SelectBy, SelectParams, StageKind, StopWhen, TrainParams,
 };
 pub use tasks::TaskSet;
 pub use why::{Staleness, staleness};

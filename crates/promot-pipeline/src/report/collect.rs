@@ -10,6 +10,7 @@ use super::differences::differences;
 use super::flips::flips;
 use super::measured::measured;
 use super::plot::plots;
+use super::published::beside;
 use super::summary::summaries;
 use super::{CURVE_FILE, CurveData, CurveFile, Report, TableData};
 use crate::plan::{Plan, StageKind};
@@ -71,6 +72,7 @@ impl Report {
             drift: Vec::new(),
             summaries: Vec::new(),
             flips: Vec::new(),
+            published: Vec::new(),
             plots: Vec::new(),
             card: Card::of(plan),
         };
@@ -96,6 +98,10 @@ impl Report {
                     table.compared_with = Some(against.clone());
                     let flips = flips(&table, params, &measured, &plan.tasks)?;
                     report.flips.push((name.clone(), flips));
+                    if let Some(published) = &params.published {
+                        let published = beside(&table, params, published, plan);
+                        report.published.push((name.clone(), published));
+                    }
                     report.summaries.push((name.clone(), summaries(&table)));
                     report.tables.push((name, table));
                 }

@@ -72,6 +72,19 @@ impl MatrixGroup {
             tables: first.iter().enumerate().map(table).collect(),
         }
     }
+
+    /// What the group is, for people to read.
+    pub(super) fn heading(&self) -> String {
+        let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
+        let seeds = match seeds.len() {
+            1 => format!("seed {}", seeds[0]),
+            _ => format!("mean of seeds {}", seeds.join(", ")),
+        };
+        match self.settings.as_str() {
+            "" => seeds,
+            settings => format!("{settings}; {seeds}"),
+        }
+    }
 }
 
 fn summarize(first: &Grid, same: &[&Grid]) -> MatrixTable {
@@ -102,14 +115,18 @@ fn summarize(first: &Grid, same: &[&Grid]) -> MatrixTable {
 }
 
 impl MatrixTable {
-    fn rows(&self) -> Rows {
-        // Cosines are between -1 and 1, scores between 0 and 100.
-        let cells = || self.rows.iter().flat_map(|row| row.cells.iter().flatten());
-        let digits = if cells().all(|cell| cell.mean.abs() <= 1.0) {
+    /// Decimals that are shown: cosines are between -1 and 1, scores between 0 and 100.
+    pub(super) fn digits(&self) -> usize {
+        let mut cells = self.rows.iter().flat_map(|row| row.cells.iter().flatten());
+        if cells.all(|cell| cell.mean.abs() <= 1.0) {
             3
         } else {
             1
-        };
+        }
+    }
+
+    fn rows(&self) -> Rows {
+        let digits = self.digits();
         let show = |cell: &Option<MatrixCell>| match cell {
             None => "-".to_owned(),
             Some(MatrixCell {
@@ -140,17 +157,8 @@ impl MatrixSummary {
     fn show(&self, heading: &str, lay_out: fn(&Rows) -> String) -> String {
         let mut text = String::new();
         for group in &self.groups {
-            let seeds: Vec<String> = group.seeds.iter().map(u64::to_string).collect();
-            let seeds = match seeds.len() {
-                1 => format!("seed {}", seeds[0]),
-                _ => format!("mean of seeds {}", seeds.join(", ")),
-            };
-            let settings = match group.settings.as_str() {
-                "" => seeds,
-                settings => format!("{settings}; {seeds}"),
-            };
             for table in &group.tables {
-                text += &format!("{heading}{} ({settings})\n\n", table.name);
+                text += &format!("{heading}{} ({})\n\n", table.name, group.heading());
                 text += &lay_out(&table.rows());
                 text.push('\n');
             }
@@ -171,4 +179,5 @@ impl MatrixSummary {
     }
 }
 
-const LEGEND: &str = "mean over seeds ±half of its 95% interval (Student's t)";
+/// What the numbers mean.
+pub(super) const LEGEND: &str = "mean over seeds ±half of its 95% interval (Student's t)";

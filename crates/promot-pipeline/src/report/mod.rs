@@ -17,10 +17,12 @@ mod markdown;
 mod matrix;
 mod measured;
 mod plot;
+mod published;
 #[cfg(test)]
 mod sample;
 mod summary;
 mod table;
+mod tensorboard;
 
 pub use alignment::{AlignmentData, AlignmentPoint};
 pub use answers::AnsweredRow;
@@ -35,12 +37,14 @@ pub use details::{AnsweredTask, Details, StageDetails};
 pub use differences::{ComparedOver, ModelDifference};
 pub use drift::DriftRecord;
 pub use flips::{Flip, Flips};
-pub use html::html;
+pub use html::{html, matrix_html};
 pub use markdown::markdown;
 pub use matrix::{MatrixCell, MatrixGroup, MatrixRow, MatrixSummary, MatrixTable};
 pub use plot::{Line, Plot, Point, Topic};
+pub use published::{PublishedRow, PublishedTable};
 pub use summary::Summary;
 pub use table::terminal;
+pub use tensorboard::{EventFile, event_files};
 
 use std::collections::BTreeMap;
 
@@ -120,6 +124,9 @@ pub struct Report {
     pub summaries: Vec<(String, Vec<Summary>)>,
     /// Each evaluation stage's name and the rows that one model has right and another wrong.
     pub flips: Vec<(String, Vec<Flips>)>,
+    /// Each evaluation stage's name and its scores beside those that somebody published.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<(String, PublishedTable)>,
     /// What figures show of all that.
     pub plots: Vec<Plot>,
     /// What the run can be repeated by.

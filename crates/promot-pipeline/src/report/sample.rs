@@ -10,7 +10,8 @@ use super::plot::plots;
 use super::summary::summaries;
 use super::{
     AlignmentData, AlignmentPoint, Card, CardBase, CardStage, Cell, ComparedOver, CurveData,
-    CurvePoint, CurveSeries, DriftRecord, Flip, Flips, ModelDifference, Report, TableData,
+    CurvePoint, CurveSeries, DriftRecord, Flip, Flips, ModelDifference, PublishedRow,
+    PublishedTable, Report, TableData,
 };
 
 fn cell(model: &str, task: &str, target: bool, value: f64) -> Cell {
@@ -158,6 +159,21 @@ pub(super) fn report() -> Report {
                     after: "True".to_owned(),
                 }],
             }],
+        )],
+        published: vec![(
+            "table".to_owned(),
+            PublishedTable {
+                source: "somebody & others".to_owned(),
+                models: vec!["Pretrained".to_owned(), "Tuned <b>".to_owned()],
+                rows: vec![PublishedRow {
+                    title: "RTE".to_owned(),
+                    shots: 0,
+                    scores: vec![(Some(50.0), Some(47.65)), (Some(60.0), None)],
+                }],
+                compared_with: "Pretrained".to_owned(),
+                differences: 0,
+                same_sign: 0,
+            },
         )],
         plots: Vec::new(),
         card: Card {

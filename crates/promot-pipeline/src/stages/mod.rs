@@ -19,6 +19,7 @@ mod foreign;
 mod measure;
 mod prompts;
 mod rows;
+mod select;
 mod training;
 
 pub(crate) use rows::{evaluation_rows, shots_seed, training_rows};

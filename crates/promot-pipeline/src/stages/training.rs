@@ -17,13 +17,14 @@ use promot_model::ops::cross_entropy::LabelSmoothing;
 use promot_model::optim::{AdafactorOptions, AdamWOptions, Optimizer, Schedule};
 use promot_model::prompt::SoftPrompt;
 use promot_model::train::{
-    Adapters, InTraining, Keep, Measure, Observe, Observer, PromptUpdates, Surroundings,
-    TrainError, TrainOptions, TrainSummary, Trained, TrainingBackend, Tune, train,
+    Adapters, InTraining, Keep, Measure, Measurement, Observe, Observer, PromptUpdates,
+    Surroundings, TrainError, TrainOptions, TrainSummary, Trained, TrainingBackend, Tune, train,
 };
 
 use super::drift::DriftMonitor;
 use super::measure::{answers, judge};
 use super::rows::{TrainingRows, shots_seed, training_rows};
+use super::select::Selection;
 use crate::plan::{BaseModel, OptimizerKind, Stage, StageKind, TrainParams};
 use crate::run::{Context, LoadedModel, RunError, StageDirectory, load_base};
 
@@ -199,6 +200,9 @@ pub(super) fn tune<B: TrainingBackend>(
         DriftMonitor::new(drift, work, model, &tasks, has_lora, tune)
     });
     let mut drift = drift.transpose()?;
+    let selection = params.select.as_ref();
+    let selection = selection.map(|select| Selection::new(select, work, model));
+    let selection = selection.transpose()?;
     let bad_shots = |error: &dyn std::fmt::Display| {
         RunError::mismatch(
             error.to_string(),
@@ -263,7 +267,11 @@ pub(super) fn tune<B: TrainingBackend>(
                 .expect("there are rows")
                 .value;
         }
-        Some(total / dev.len() as f64)
+        let target = total / dev.len() as f64;
+        match &selection {
+            Some(selection) => selection.measure(target, model_now),
+            None => Some(Measurement::from(target)),
+        }
     };
     let watchers = Watchers {
         measure: Some(&mut measure),

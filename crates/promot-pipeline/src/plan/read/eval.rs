@@ -20,10 +20,14 @@ impl Reader<'_> {
         let mut fields = Fields::of(node, "eval", self.diagnostics);
         let params = self.evaluation(&mut fields, "eval");
         let compare_with = fields.take("compare_with");
+        let published = fields.take("published");
         fields.finish(self.diagnostics);
         let mut params = params?;
         if let Some(node) = compare_with {
             params.compare_with = self.label(node, &params.models);
+        }
+        if let Some(node) = published {
+            params.published = self.published(node, &params);
         }
         Some(params)
     }
@@ -94,6 +98,7 @@ impl Reader<'_> {
             beams,
             max_new_tokens,
             compare_with: 0,
+            published: None,
         })
     }
 

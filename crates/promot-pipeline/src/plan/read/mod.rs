@@ -3,6 +3,8 @@
 mod drift;
 mod eval;
 mod gradients;
+mod published;
+mod select;
 mod source;
 mod tasks;
 mod train;

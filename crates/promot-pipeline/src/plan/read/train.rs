@@ -33,6 +33,10 @@ impl Reader<'_> {
             let message = "pretrain: `drift` is of stages that tune: here no task is foreign";
             self.diagnostics.push(fields.place(), message, None);
         }
+        if train.select.is_some() {
+            let message = "pretrain: `select` is of stages that tune: here no task is foreign";
+            self.diagnostics.push(fields.place(), message, None);
+        }
         fields.finish(self.diagnostics);
         PretrainParams {
             size,
@@ -62,6 +66,11 @@ impl Reader<'_> {
         let from = self.model_name(&mut fields, "from");
         let (length, init_from_vocabulary) = self.prompt_start(&mut fields, true);
         let train = self.train(&mut fields, TrainParams::for_prompts());
+        if train.select.is_some() {
+            let message = "prompt_tune: `select` is of stages that tune the model: this one answers \
+                           foreign prompts as it did before";
+            self.diagnostics.push(fields.place(), message, None);
+        }
         fields.finish(self.diagnostics);
         Some(PromptTuneParams {
             on: on?,
@@ -156,6 +165,7 @@ impl Reader<'_> {
 
     fn train(&mut self, fields: &mut Fields<'_>, defaults: TrainParams) -> TrainParams {
         let drift = fields.take("drift").and_then(|node| self.drift(node));
+        let select = fields.take("select").and_then(|node| self.select(node));
         let d = &mut *self.diagnostics;
         let optimizers = [
             ("adafactor", OptimizerKind::Adafactor),
@@ -210,6 +220,7 @@ impl Reader<'_> {
             keep_checkpoints: fields.flag("keep_checkpoints", false, d),
             prompt_learning_rate: None,
             drift,
+            select,
         }
     }
 }
@@ -237,6 +248,7 @@ impl TrainParams {
             keep_checkpoints: false,
             prompt_learning_rate: None,
             drift: None,
+            select: None,
         }
     }
 

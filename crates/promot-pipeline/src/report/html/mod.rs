@@ -8,10 +8,13 @@ mod changes;
 mod figure;
 mod flips;
 mod graph;
+mod matrix;
 mod number;
+mod published;
 mod run;
 mod table;
 
+pub use matrix::matrix_html;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{Details, LEGEND, Plot, Report, TableData, Topic};
@@ -31,6 +34,39 @@ const POLICY: &str =
 /// are those of the report, digit by digit.
 pub fn html(report: &Report, details: &Details) -> String {
     let title = format!("{} (seed {})", report.pipeline, report.seed);
+    let body = html! {
+        header {
+            h1 { (report.pipeline) }
+            p {
+                "Seed " (report.seed) " · " (report.card.device) ", "
+                (report.precision.name())
+                @if let Some(base) = &report.card.base { " · " (base.name) }
+            }
+            (contents(report))
+        }
+        main {
+            @for (stage, table) in &report.tables {
+                (evaluation(report, details, stage, table))
+            }
+            (topic(report, Topic::Checkpoints, "checkpoints", "Over the steps of tuning"))
+            (topic(report, Topic::Gradients, "gradients", "Gradients"))
+            (topic(report, Topic::Drift, "drift", "Drift"))
+            (topic(report, Topic::Training, "training", "Training"))
+            section #repeat {
+                h2 { "To repeat it" }
+                (run::card(report))
+            }
+            section #machine {
+                h2 { "How it was run" }
+                (run::machine(&details.stages))
+            }
+        }
+    };
+    document(&title, &body)
+}
+
+/// A document with the page's style and script.
+fn document(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -43,32 +79,7 @@ pub fn html(report: &Report, details: &Details) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                header {
-                    h1 { (report.pipeline) }
-                    p {
-                        "Seed " (report.seed) " · " (report.card.device) ", "
-                        (report.precision.name())
-                        @if let Some(base) = &report.card.base { " · " (base.name) }
-                    }
-                    (contents(report))
-                }
-                main {
-                    @for (stage, table) in &report.tables {
-                        (evaluation(report, details, stage, table))
-                    }
-                    (topic(report, Topic::Checkpoints, "checkpoints", "Over the steps of tuning"))
-                    (topic(report, Topic::Gradients, "gradients", "Gradients"))
-                    (topic(report, Topic::Drift, "drift", "Drift"))
-                    (topic(report, Topic::Training, "training", "Training"))
-                    section #repeat {
-                        h2 { "To repeat it" }
-                        (run::card(report))
-                    }
-                    section #machine {
-                        h2 { "How it was run" }
-                        (run::machine(&details.stages))
-                    }
-                }
+                (body)
                 script { (PreEscaped(SCRIPT)) }
             }
         }
@@ -121,6 +132,9 @@ fn evaluation(report: &Report, details: &Details, stage: &str, table: &TableData
                 @for plot in tradeoffs { (figure::figure(plot)) }
             }
             (table::scores(table))
+            @if let Some((_, data)) = report.published.iter().find(|(name, _)| name == stage) {
+                (published::published(data))
+            }
         }
         @if !flips.is_empty() {
             section id=(format!("flips-{stage}")) {

@@ -1,8 +1,10 @@
 //! Reports in Markdown.
 
 mod card;
+mod checkpoints;
 mod curves;
 mod flips;
+mod published;
 
 use std::fmt::Write as _;
 
@@ -22,6 +24,9 @@ pub fn markdown(report: &Report) -> String {
         text += &table(&rows(data));
         let _ = writeln!(text, "\n{LEGEND}\n");
         comparison(&mut text, data);
+        if let Some((_, data)) = report.published.iter().find(|(name, _)| name == stage) {
+            published::published(&mut text, data);
+        }
         flips::flips(&mut text, data, Report::of_stage(&report.flips, stage));
         let _ = writeln!(text, "### Outputs side by side\n");
         let first = data.models.first().map_or("", String::as_str);
@@ -48,22 +53,7 @@ pub fn markdown(report: &Report) -> String {
         }
     }
     curves::curves(&mut text, &report.plots);
-    let _ = writeln!(text, "## Checkpoints\n");
-    for (stage, summary) in &report.training {
-        let _ = writeln!(text, "{stage}: best at step {}\n", summary["best_step"]);
-        let _ = writeln!(
-            text,
-            "| step | loss | score on the rows that choose |\n|---|---|---|"
-        );
-        for record in summary["history"].as_array().into_iter().flatten() {
-            let loss = record["loss"].as_f64().unwrap_or(f64::NAN);
-            let value = record["value"]
-                .as_f64()
-                .map_or("-".to_owned(), |v| format!("{v:.1}"));
-            let _ = writeln!(text, "| {} | {loss:.4} | {value} |", record["step"]);
-        }
-        text.push('\n');
-    }
+    checkpoints::checkpoints(&mut text, report);
     card::card(&mut text, report);
     text
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Line, Plot, Point, Topic};
 
-/// A figure of all stages' losses and one of their scores.
+/// A figure of all stages' losses, and of the scores that choose checkpoints.
 pub(super) fn plots(training: &[(String, Value)]) -> Vec<Plot> {
     let figure = |title: &str, y: &str, key: &str, is_percent| Plot {
         topic: Topic::Training,
@@ -29,6 +29,12 @@ pub(super) fn plots(training: &[(String, Value)]) -> Vec<Plot> {
             "Score on the rows that choose checkpoints",
             "score",
             "value",
+            true,
+        ),
+        figure(
+            "Score on the foreign prompts that choose checkpoints",
+            "score",
+            "foreign",
             true,
         ),
     ]
