@@ -168,6 +168,38 @@ fn samples_shows_tasks_of_a_pipeline() {
     );
 }
 
+#[test]
+fn labels_that_no_answer_can_be_are_told_before_and_while_tuning() {
+    let place = place();
+    // The built-in model writes bytes where it knows no letter; one that does not cannot say this word.
+    place
+        .run(&["export", "mine.yaml", "base", "mute"])
+        .success();
+    let tokenizer = fs::read_to_string(place.path("mute/tokenizer.json")).unwrap();
+    let mute = tokenizer.replace("\"byte_fallback\": true", "\"byte_fallback\": false");
+    assert_ne!(mute, tokenizer);
+    place.write("mute/tokenizer.json", mute);
+    let mute = PIPELINE.replace("builtin:mini-t5", "mute");
+    place.write("mine.yaml", mute.replace("1: good", "1: 良"));
+    let problem = "no answer of this model can be the label `良` of sentiment";
+    let printed = place.run(&["preflight", "mine.yaml"]);
+    assert_eq!(printed.code, Some(1), "{}", printed.all());
+    let of_stage = format!("stage `prompt`: {problem}");
+    assert!(printed.stderr.contains(&of_stage), "{}", printed.all());
+    let run = place
+        .run(&["run", "mine.yaml", "--only", "prompt"])
+        .success();
+    let warning = format!("warning: prompt: {problem}");
+    assert!(run.stderr.contains(&warning), "{}", run.stderr);
+
+    place.write("mine.yaml", PIPELINE);
+    place.run(&["preflight", "mine.yaml"]).success();
+    let run = place
+        .run(&["run", "mine.yaml", "--only", "prompt"])
+        .success();
+    assert!(!run.stderr.contains("no answer"), "{}", run.stderr);
+}
+
 /// The pipeline that the how-to shows, on rows as it shows them.
 #[test]
 fn the_how_to_runs_as_it_is_written() {

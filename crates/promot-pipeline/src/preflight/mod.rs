@@ -11,7 +11,7 @@ mod tokens;
 pub use cost::{StageCost, StageTime};
 pub use memory::{free_disk, total_memory};
 pub use text::terminal;
-pub use tokens::{Lengths, TokenFacts, check_labels, token_facts};
+pub use tokens::{Lengths, TokenFacts, token_facts};
 
 use std::path::Path;
 

@@ -2,7 +2,6 @@
 
 use promot_core::Example;
 use promot_data::fewshot::FewShot;
-use promot_data::task::{AnswerFormat, Task};
 use promot_data::tokenizer::Tokenizer;
 use promot_model::backend::Host;
 use promot_model::train::TrainingBackend;
@@ -10,7 +9,7 @@ use serde::Serialize;
 
 use crate::plan::{Plan, StageKind};
 use crate::run::{LoadedModel, RunError, load_base};
-use crate::stages::{shots_seed, training_rows};
+use crate::stages::{impossible_labels, shots_seed, training_rows};
 
 /// How long some texts are, in tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -104,29 +103,6 @@ pub fn token_facts<B: TrainingBackend>(plan: &Plan, _: &B) -> Result<Vec<TokenFa
     Ok(facts)
 }
 
-/// Labels of tuned tasks that the model's tokenizer cannot write, as `task: label`.
-///
-/// # Errors
-/// If the model cannot be read.
-pub fn check_labels(plan: &Plan) -> Result<Vec<String>, RunError> {
-    let Some(tokenizer) = tokenizer(plan)? else {
-        return Ok(Vec::new());
-    };
-    let mut found = Vec::new();
-    for stage in plan.stages() {
-        if let StageKind::Data(data) = &stage.kind {
-            let task = plan.task(&data.task);
-            let labels = impossible_labels(&*task, &tokenizer);
-            found.extend(
-                labels
-                    .iter()
-                    .map(|label| format!("{}: {label}", task.name())),
-            );
-        }
-    }
-    Ok(found)
-}
-
 /// That of the base model; all models of a plan have it, but one that is made from nothing.
 fn tokenizer(plan: &Plan) -> Result<Option<std::sync::Arc<Tokenizer>>, RunError> {
     let Some(base) = &plan.base else {
@@ -134,20 +110,6 @@ fn tokenizer(plan: &Plan) -> Result<Option<std::sync::Arc<Tokenizer>>, RunError>
     };
     let LoadedModel { tokenizer, .. } = load_base(base, &Host::with_precision(plan.precision))?;
     Ok(Some(tokenizer))
-}
-
-fn impossible_labels(task: &dyn Task, tokenizer: &Tokenizer) -> Vec<String> {
-    let AnswerFormat::Labels(labels) = task.answer_format() else {
-        return Vec::new();
-    };
-    let is_possible = |label: &String| {
-        let written = tokenizer.decode(&tokenizer.encode_target(label));
-        task.post_process(&written) == task.post_process(label)
-    };
-    labels
-        .into_iter()
-        .filter(|label| !is_possible(label))
-        .collect()
 }
 
 #[cfg(test)]

@@ -16,11 +16,13 @@ pub(crate) mod random_prompt;
 mod checkpoints;
 pub(crate) mod drift;
 mod foreign;
+mod labels;
 mod measure;
 mod prompts;
 mod rows;
 mod select;
 mod training;
 
+pub(crate) use labels::impossible_labels;
 pub(crate) use rows::{evaluation_rows, shots_seed, training_rows};
 pub use training::PROMPT_DIRECTORY;

@@ -22,6 +22,7 @@ use promot_model::train::{
 };
 
 use super::drift::DriftMonitor;
+use super::labels::impossible_labels;
 use super::measure::{answers, judge};
 use super::rows::{TrainingRows, shots_seed, training_rows};
 use super::select::Selection;
@@ -200,6 +201,18 @@ pub(super) fn tune<B: TrainingBackend>(
         DriftMonitor::new(drift, work, model, &tasks, has_lora, tune)
     });
     let mut drift = drift.transpose()?;
+    for TunedTask { rows, .. } in &tasks {
+        for label in impossible_labels(&*rows.task, &model.tokenizer) {
+            context.events.emit(Event::Warning {
+                stage: stage.name.clone(),
+                message: format!(
+                    "no answer of this model can be the label `{label}` of {}: take words that its \
+                     tokenizer knows",
+                    rows.task.name()
+                ),
+            });
+        }
+    }
     let selection = params.select.as_ref();
     let selection = selection.map(|select| Selection::new(select, work, model));
     let selection = selection.transpose()?;

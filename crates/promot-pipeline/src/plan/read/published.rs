@@ -1,6 +1,7 @@
 //! `published` of `eval` stages: scores from elsewhere.
 
 use super::Reader;
+use crate::diagnostic::Place;
 use crate::plan::params::{EvalParams, Published, PublishedScore};
 use crate::spec::{Fields, Node, Value};
 
@@ -89,7 +90,7 @@ impl Reader<'_> {
         node: &'n Node,
         key: &str,
         expected: &str,
-    ) -> &'n [(String, crate::diagnostic::Place, Node)] {
+    ) -> &'n [(String, Place, Node)] {
         match &node.value {
             Value::Map(entries) => entries,
             _ => {
