@@ -7,7 +7,7 @@ use promot_model::backend::Host;
 use promot_model::train::TrainingBackend;
 use serde::Serialize;
 
-use crate::plan::{Plan, StageKind};
+use crate::plan::Plan;
 use crate::run::{LoadedModel, RunError, load_base};
 use crate::stages::{impossible_labels, shots_seed, training_rows};
 
