@@ -172,6 +172,9 @@ pub fn product<E: Source>(a: Matrix<'_, E>, b: Factor<'_>, precision: Precision)
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         Form::Panels(b) => {
             assert_eq!(a.columns, b.terms, "inner dimensions");
+            if len == 0 {
+                return Vec::new();
+            }
             let mut out = Vec::with_capacity(len);
             let grid = Grid::new(a.rows, b.width);
             let output = Output {

@@ -136,6 +136,17 @@ fn equals_an_f64_loop_for_random_shapes() {
 }
 
 #[test]
+fn products_of_no_rows_are_empty() {
+    let b = values(8 * 5, 3);
+    for precision in [Precision::F32, Precision::Bf16] {
+        let mut packed = Packed::default();
+        let b = packed.par_pack_b(Matrix::new(&b, 8, 5), precision);
+        let none: [f32; 0] = [];
+        assert!(product(Matrix::new(&none, 0, 8), b, precision).is_empty());
+    }
+}
+
+#[test]
 fn one_thread_or_two_give_the_same_bits() {
     for (m, k, n) in [(517, 129, 65), (30, 40, 1300), (100, 2000, 50)] {
         one_thread_or_two(m, k, n);
