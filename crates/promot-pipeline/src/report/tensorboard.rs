@@ -46,8 +46,9 @@ struct Summary {
 struct Scalar {
     #[prost(string, tag = "1")]
     tag: String,
-    #[prost(float, tag = "2")]
-    simple_value: f32,
+    /// Of a choice between kinds of values, so that 0 is written, too.
+    #[prost(float, optional, tag = "2")]
+    simple_value: Option<f32>,
 }
 
 /// A file for each line over steps, in the order of the figures. A line's figure is the tag of its
@@ -68,7 +69,7 @@ pub fn event_files(plots: &[Plot]) -> Vec<EventFile> {
             for point in &line.points {
                 let scalar = Scalar {
                     tag: plot.title.clone(),
-                    simple_value: point.y as f32,
+                    simple_value: Some(point.y as f32),
                 };
                 let summary = What::Summary(Summary {
                     value: vec![scalar],
@@ -190,7 +191,7 @@ mod tests {
             plot(
                 Topic::Checkpoints,
                 "Norm. Avg., 1-shot",
-                vec![line("curve", "ProMoT: a/b", &[(0, 50.0), (100, 25.5)])],
+                vec![line("curve", "ProMoT: a/b", &[(0, 0.0), (100, 25.5)])],
             ),
             plot(
                 Topic::Tradeoff,
@@ -224,9 +225,13 @@ mod tests {
             Some(What::FileVersion("brain.Event:2".to_owned()))
         );
         assert_eq!((first.step, second.step), (0, 100));
+        let Some(What::Summary(zero)) = &first.what else {
+            panic!("a summary: {first:?}")
+        };
+        assert_eq!(zero.value[0].simple_value, Some(0.0));
         let scalar = Scalar {
             tag: "Norm. Avg., 1-shot".to_owned(),
-            simple_value: 25.5,
+            simple_value: Some(25.5),
         };
         assert_eq!(
             second.what,
