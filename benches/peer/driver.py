@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares promot-model with PyTorch and Hugging Face transformers on the CPU.
+"""Compares promot-model with PyTorch and Hugging Face transformers, on the CPU or a GPU.
 
 Both sides start from the same random weights and work on the same batches: rows of RTE, tokenized
 with T5's tokenizer; or, with --checkpoint, from the weights of a Llama and with its tokenizer. Ours
@@ -50,6 +50,7 @@ EXAMPLES = """examples:
   driver.py --size small --cases prompt_tune --out here.json
   driver.py --size mini --follow 50                         do both sides train alike?
   driver.py --checkpoint models/smollm2-135m --batch 16     a decoder-only model
+  driver.py --device cuda --size base                       on an NVIDIA GPU
 """
 
 
@@ -73,6 +74,7 @@ def arguments() -> argparse.Namespace:
     add("--steps", type=int, default=5, help="measured steps (default: 5)")
     add("--warmup", type=int, default=1, help="steps before them (default: 1)")
     add("--batch", type=int, default=64, help="rows in a batch (default: 64)")
+    add("--device", choices=["cpu", "cuda"], default="cpu", help="of both sides (default: cpu)")
     add("--threads", type=int, default=os.cpu_count(), help="of each side (default: all)")
     add("--follow", type=int, metavar="N",
         help="measure nothing; train N steps on both sides and print how far losses drift apart "
@@ -140,13 +142,17 @@ class Comparison:
 
     def ceiling(self, precision: str) -> float:
         """The rate of large matrix products in GFLOP/s."""
-        settings = ["--precision", precision, "--threads", self.args.threads]
+        settings = ["--precision", precision, *self.machine()]
         return float(self.call([self.worker, "ceiling", *settings]))
+
+    def machine(self) -> list:
+        """What computes."""
+        return ["--device", self.args.device, "--threads", self.args.threads]
 
     def sides(self, case: str, precision: str) -> list[Side]:
         """Fresh workers for a case: ours and theirs."""
         settings = ["--checkpoint", self.checkpoint, "--batches", self.workload]
-        settings += ["--case", case, "--precision", precision, "--threads", self.args.threads]
+        settings += ["--case", case, "--precision", precision, *self.machine()]
         programs = {
             "ours": [self.worker, "work"],
             "pytorch": [self.args.python, PEER / "torch_worker.py"],
@@ -249,7 +255,7 @@ def compare(args: argparse.Namespace, work: Path) -> bool:
         "batch": args.batch,
         "order": "sorted by length" if args.sorted else "in the file's order",
         "steps": args.steps,
-        "machine": {"processor": processor(), "threads": args.threads},
+        "machine": {"processor": processor(args.device), "threads": args.threads},
     }
     pairs = [(case, precision) for precision in args.precision for case in args.cases]
     if args.follow:

@@ -65,8 +65,12 @@ def build_worker() -> Path:
     return Path(built[-1])
 
 
-def processor() -> str:
-    """The processor's name."""
+def processor(device: str) -> str:
+    """The name of the processor that computes."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -52,7 +52,10 @@ def _row(case: dict, ceilings: dict) -> list[str]:
     ceiling = ceilings[case["precision"]]
     return (
         start
-        + [f"{side['median_seconds']:.3f} ({side['min_seconds']:.3f})" for side in (ours, theirs)]
+        + [
+            f"{_seconds(side['median_seconds'])} ({_seconds(side['min_seconds'])})"
+            for side in (ours, theirs)
+        ]
         + [f"{case['ratio']:.2f}"]
         + [f"{side['encoder_tokens_per_second']:.0f}" for side in (ours, theirs)]
         + [f"{side['gflops'] / ceiling:.0%}" for side in (ours, theirs)]
@@ -60,6 +63,10 @@ def _row(case: dict, ceilings: dict) -> list[str]:
         + [_agreement(case["agreement"])]
         + [_share(case["others_busy"])]
     )
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.4f}" if seconds < 0.1 else f"{seconds:.3f}"
 
 
 def _mebibytes(count: int | None) -> str:

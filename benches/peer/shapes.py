@@ -112,4 +112,5 @@ SIZES = {
     "mini": T5Shape(d_model=128, d_kv=32, d_ff=256, layers=3, heads=4),
     "small": T5Shape(d_model=512, d_kv=64, d_ff=1024, layers=8, heads=6),
     "base": T5Shape(d_model=768, d_kv=64, d_ff=2048, layers=12, heads=12),
+    "large": T5Shape(d_model=1024, d_kv=64, d_ff=2816, layers=24, heads=16),
 }

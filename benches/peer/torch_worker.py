@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The PyTorch side of the comparison: Hugging Face's T5 or Llama as users would run it on the CPU.
+"""The PyTorch side of the comparison: Hugging Face's T5 or Llama as users would run it.
 
 Started by driver.py: with --export to write a checkpoint of random weights, else to train or decode
 batch after batch, as JSON lines on standard input ask for.
@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--batches", type=Path, help="the file of batches")
     parser.add_argument("--case", choices=[*TRAINING, *BEAMS])
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
 
@@ -92,7 +93,7 @@ def work(args: argparse.Namespace, channel) -> None:
     import transformers
 
     torch.set_num_threads(args.threads)
-    model = load(args.checkpoint)
+    model = load(args.checkpoint).to(args.device)
     workload = json.loads(args.batches.read_text(encoding="utf-8"))
     batches = workload["batches"]
     if args.case in BEAMS:
@@ -109,10 +110,11 @@ def work(args: argparse.Namespace, channel) -> None:
     for line in sys.stdin:
         request = json.loads(line)
         if request == "quit":
-            send({"bye": {"peak_bytes": peak_bytes()}})
+            send({"bye": {"peak_bytes": peak_bytes(args.device)}})
             return
         # Padding is not part of the measured time; computing on it is.
         batch = runner.padded(batches[request["step"] % len(batches)])
+        wait_for(args.device)
         send(runner.run(batch))
 
 
@@ -147,11 +149,19 @@ def ones(rows: list[list[int]]) -> list[list[int]]:
     return [[1] * len(row) for row in rows]
 
 
-def autocast(precision: str):
+def autocast(precision: str, device: str):
     """What users of bf16 put around a forward pass."""
     import torch
 
-    return torch.autocast("cpu", dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
+    return torch.autocast(device, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def wait_for(device: str) -> None:
+    """Waits until all that was asked of the device is done."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 class Training:
@@ -165,7 +175,8 @@ class Training:
         self.precision = precision
         self.prompt = None
         if case != "finetune":
-            self.prompt = torch.nn.Parameter(torch.tensor(workload["prompt"]))
+            prompt = torch.tensor(workload["prompt"], device=model.device)
+            self.prompt = torch.nn.Parameter(prompt)
             self.prompt.requires_grad_(case == "prompt_tune")
         # The head of a tied model is its embedding table, and comes once.
         tuned = list(model.parameters())
@@ -185,10 +196,11 @@ class Training:
     def run(self, batch: tuple) -> dict:
         """One step: loss, gradients, update."""
         started = time.perf_counter()
-        loss = self.loss(*batch)
+        loss = self.loss(*(tensor.to(self.model.device) for tensor in batch))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
+        # Waits for the update, too, which was asked for before.
         loss = loss.item()
         return {"trained": {"seconds": time.perf_counter() - started, "loss": loss}}
 
@@ -198,7 +210,7 @@ class Training:
 
         # Given labels, the model would compute a loss of its own, without smoothing.
         decoder_inputs = self.model.prepare_decoder_input_ids_from_labels(labels)
-        with autocast(self.precision):
+        with autocast(self.precision, self.model.device.type):
             logits = self.model(
                 **self.encoder_inputs(inputs, mask),
                 decoder_input_ids=decoder_inputs,
@@ -232,7 +244,7 @@ class CausalTraining(Training):
 
     def loss(self, inputs, mask, labels):
         """The mean label-smoothed cross-entropy over target tokens."""
-        with autocast(self.precision):
+        with autocast(self.precision, self.model.device.type):
             # Under the encoder's name: prompt rows come before inputs in the same way.
             logits = self.model(**self.encoder_inputs(inputs, mask), use_cache=False).logits
         # Each position predicts the next one; those of the soft prompt have no labels.
@@ -277,14 +289,22 @@ class Decoding:
         inputs, mask = batch
         given = 1 if self.model.config.is_encoder_decoder else inputs.shape[1]
         started = time.perf_counter()
-        with torch.inference_mode(), autocast(self.precision):
+        device = self.model.device
+        inputs, mask = inputs.to(device), mask.to(device)
+        with torch.inference_mode(), autocast(self.precision, device.type):
             made = self.model.generate(input_ids=inputs, attention_mask=mask, **self.options)
+        answers = made[:, given:].tolist()
         seconds = time.perf_counter() - started
-        return {"decoded": {"seconds": seconds, "answers": made[:, given:].tolist()}}
+        return {"decoded": {"seconds": seconds, "answers": answers}}
 
 
-def peak_bytes() -> int | None:
-    """The most memory that was ever resident, where the system tells."""
+def peak_bytes(device: str) -> int | None:
+    """The most memory that was ever resident, where the system tells; of a GPU, the most that was ever
+    held for tensors, free or not."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.max_memory_reserved()
     try:
         with open("/proc/self/status", encoding="ascii") as status:
             peaks = [line.split()[1] for line in status if line.startswith("VmHWM:")]

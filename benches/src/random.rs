@@ -1,7 +1,7 @@
 //! Seeded random inputs. Zeros and constants would hide costs and mistakes.
 
 use promot_core::{Ragged, Seed, TokenBatch};
-use promot_model::backend::{Device, Host, Shape};
+use promot_model::backend::{Device, Shape};
 use promot_model::graph::Var;
 use rand::Rng as _;
 
@@ -12,7 +12,7 @@ pub fn values(name: &str, len: usize) -> Vec<f32> {
 }
 
 /// A random matrix whose gradient is wanted.
-pub fn leaf(device: &Host, name: &str, shape: Shape) -> Var<Host> {
+pub fn leaf<D: Device>(device: &D, name: &str, shape: Shape) -> Var<D> {
     let values = values(name, shape.0 * shape.1);
     Var::leaf(device.tensor(device.upload(values), shape))
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use promot_core::{BatchSource, Event, EventSink, StopFlag, TokenBatch};
 use promot_model::arch::Model;
-use promot_model::backend::Host;
-use promot_model::train::{Adapters, Surroundings, TrainError, TrainOptions, Trained, train};
+use promot_model::train::{
+    Adapters, Surroundings, TrainError, TrainOptions, Trained, TrainingBackend, train,
+};
 
 /// A finished step.
 #[derive(Clone, Copy, Debug)]
@@ -19,13 +20,14 @@ pub struct StepDone {
 }
 
 /// Stands on both sides of a step: hands the batches over and takes the events.
-struct Stopwatch<N, D> {
+struct Stopwatch<B, N, D> {
+    device: B,
     next: N,
     done: D,
     started: Cell<Instant>,
 }
 
-impl<N: Fn(u64) -> TokenBatch, D> BatchSource for Stopwatch<N, D> {
+impl<B, N: Fn(u64) -> TokenBatch, D> BatchSource for Stopwatch<B, N, D> {
     fn batch(&self, step: u64) -> TokenBatch {
         let batch = (self.next)(step);
         self.started.set(Instant::now());
@@ -33,8 +35,11 @@ impl<N: Fn(u64) -> TokenBatch, D> BatchSource for Stopwatch<N, D> {
     }
 }
 
-impl<N, D: Fn(StepDone)> EventSink for Stopwatch<N, D> {
+impl<B: TrainingBackend, N, D: Fn(StepDone)> EventSink for Stopwatch<B, N, D> {
     fn emit(&self, event: Event) {
+        // A step ends with its update, for which training itself does not wait. What fails here is told
+        // by the next step.
+        let _ = self.device.check();
         let time = self.started.get().elapsed();
         if let Event::Step { loss, .. } = event {
             (self.done)(StepDone { time, loss });
@@ -47,15 +52,16 @@ impl<N, D: Fn(StepDone)> EventSink for Stopwatch<N, D> {
 ///
 /// # Errors
 /// As [`train`].
-pub fn run(
-    model: Model<Host>,
+pub fn run<B: TrainingBackend>(
+    model: Model<B>,
     adapters: &Adapters,
     options: &TrainOptions,
     directory: &Path,
     next: impl Fn(u64) -> TokenBatch,
     done: impl Fn(StepDone),
-) -> Result<Trained<Host>, TrainError> {
+) -> Result<Trained<B>, TrainError> {
     let stopwatch = Stopwatch {
+        device: model.device().clone(),
         next,
         done,
         started: Cell::new(Instant::now()),

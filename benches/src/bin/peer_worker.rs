@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
-use promot_benches::peer::{self, Case};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use promot_benches::peer::{self, Case, Measured, ProductSizes};
 use promot_benches::scaling;
-use promot_model::backend::{Host, keep_freed_memory, set_threads};
-use promot_model::gemm::{Precision, kernel_name};
+use promot_model::backend::{Gpu, Host, keep_freed_memory, set_threads};
+use promot_model::gemm::Precision;
 
 /// The Rust side of the comparison with PyTorch.
 #[derive(Parser)]
@@ -22,7 +22,7 @@ enum Command {
     Work(Work),
     /// Prints the rate of large matrix products in GFLOP/s.
     Ceiling(Ceiling),
-    /// Prints how the time of a training step grows with its sizes, as Markdown with charts.
+    /// Prints how the time of a training step on the CPU grows with its sizes, as Markdown with charts.
     Scaling(Machine),
 }
 
@@ -37,21 +37,27 @@ struct Work {
     /// What is measured.
     #[arg(long)]
     case: Case,
+    /// What computes.
+    #[arg(long, default_value = "cpu")]
+    device: Place,
     #[command(flatten)]
     machine: Machine,
 }
 
 #[derive(Args)]
 struct Ceiling {
-    /// Rows of the left factor.
-    #[arg(long, default_value_t = 8192)]
-    rows: usize,
+    /// Rows of the left factor [default: enough to keep the device busy, as of the others].
+    #[arg(long)]
+    rows: Option<usize>,
     /// Columns of the left factor, rows of the right one.
-    #[arg(long, default_value_t = 1024)]
-    inner: usize,
+    #[arg(long)]
+    inner: Option<usize>,
     /// Columns of the right factor.
-    #[arg(long, default_value_t = 1024)]
-    columns: usize,
+    #[arg(long)]
+    columns: Option<usize>,
+    /// What computes.
+    #[arg(long, default_value = "cpu")]
+    device: Place,
     #[command(flatten)]
     machine: Machine,
 }
@@ -61,16 +67,52 @@ struct Machine {
     /// f32 or bf16.
     #[arg(long, default_value = "f32", value_parser = precision)]
     precision: Precision,
-    /// Threads; all there are by default.
+    /// Threads of the CPU; all there are by default.
     #[arg(long, default_value_t = 0)]
     threads: usize,
 }
 
+/// What computes.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Place {
+    /// The CPU.
+    Cpu,
+    /// The first NVIDIA GPU.
+    Cuda,
+}
+
 impl Machine {
-    fn device(&self) -> anyhow::Result<Host> {
+    fn host(&self) -> anyhow::Result<Host> {
         keep_freed_memory();
         set_threads(self.threads).context("the threads")?;
         Ok(Host::with_precision(self.precision))
+    }
+
+    fn gpu(&self) -> anyhow::Result<Gpu> {
+        Ok(Gpu::open(0, self.precision)?)
+    }
+}
+
+impl Work {
+    fn run<B: Measured>(&self, device: &B) -> anyhow::Result<()> {
+        let about = format!("promot {}, {}", env!("CARGO_PKG_VERSION"), device.kernels());
+        match self.case.training() {
+            Some(training) => peer::train(device, &self.checkpoint, &self.batches, training, about),
+            None => peer::decode(device, &self.checkpoint, &self.batches, self.case, about),
+        }
+    }
+}
+
+impl Ceiling {
+    fn print<B: Measured>(&self, device: &B) -> anyhow::Result<()> {
+        let (rows, inner, columns) = B::LARGE;
+        let sizes: ProductSizes = (
+            self.rows.unwrap_or(rows),
+            self.inner.unwrap_or(inner),
+            self.columns.unwrap_or(columns),
+        );
+        println!("{:.1}", device.ceiling(sizes)? / 1e9);
+        Ok(())
     }
 }
 
@@ -83,24 +125,16 @@ fn precision(name: &str) -> Result<Precision, String> {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
-        Command::Work(work) => {
-            let device = work.machine.device()?;
-            let kernel = kernel_name(work.machine.precision);
-            let about = format!("promot {}, {kernel}", env!("CARGO_PKG_VERSION"));
-            let (checkpoint, batches) = (&work.checkpoint, &work.batches);
-            match work.case.training() {
-                Some(training) => peer::train(&device, checkpoint, batches, training, about),
-                None => peer::decode(&device, checkpoint, batches, work.case, about),
-            }
-        }
-        Command::Ceiling(ceiling) => {
-            let device = ceiling.machine.device()?;
-            let sizes = (ceiling.rows, ceiling.inner, ceiling.columns);
-            println!("{:.1}", peer::ceiling(device.precision(), sizes) / 1e9);
-            Ok(())
-        }
+        Command::Work(work) => match work.device {
+            Place::Cpu => work.run(&work.machine.host()?),
+            Place::Cuda => work.run(&work.machine.gpu()?),
+        },
+        Command::Ceiling(ceiling) => match ceiling.device {
+            Place::Cpu => ceiling.print(&ceiling.machine.host()?),
+            Place::Cuda => ceiling.print(&ceiling.machine.gpu()?),
+        },
         Command::Scaling(machine) => {
-            print!("{}", scaling::report(&machine.device()?)?);
+            print!("{}", scaling::report(&machine.host()?)?);
             Ok(())
         }
     }

@@ -5,18 +5,18 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use promot_model::arch::{EndTokens, Model, ModelConfig};
-use promot_model::backend::Host;
+use promot_model::backend::Backend;
 use promot_model::checkpoint::parse_tensors;
 use promot_model::generate::{GenerateOptions, LengthPenalty};
 
-use super::{Answer, Case, Driver, Request, Workload, peak_bytes};
+use super::{Answer, Case, Driver, Measured, Request, Workload};
 
 /// Answers the driver's requests with decoded batches until it has enough.
 ///
 /// # Errors
 /// If the checkpoint or the batches cannot be read, or nobody listens.
-pub fn work(
-    device: &Host,
+pub fn work<B: Measured>(
+    device: &B,
     checkpoint: &Path,
     batches: &Path,
     case: Case,
@@ -35,11 +35,12 @@ pub fn work(
         let inputs = &workload.batches[index % workload.batches.len()].inputs;
         let started = Instant::now();
         let answers = model.generate(inputs, &[], &vec![None; inputs.len()], &options);
+        device.check()?;
         let seconds = started.elapsed().as_secs_f64();
         Driver.send(&Answer::Decoded { seconds, answers })?;
     }
     Driver.send(&Answer::Bye {
-        peak_bytes: peak_bytes(),
+        peak_bytes: device.peak_bytes(),
     })
 }
 
@@ -48,7 +49,7 @@ pub fn work(
 /// The other side forbids the end token until then. Here the end token gets an id outside of the
 /// vocabulary, so that no token is it; the token that it was is one like the others, which of
 /// 32128 tokens hardly ever makes a difference.
-fn load_without_end(device: &Host, directory: &Path) -> anyhow::Result<Model<Host>> {
+fn load_without_end<B: Backend>(device: &B, directory: &Path) -> anyhow::Result<Model<B>> {
     let read = |name: &str| {
         let path = directory.join(name);
         std::fs::read(&path).with_context(|| path.display().to_string())

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use promot_core::TokenBatch;
-use promot_model::backend::Host;
 use promot_model::checkpoint::load_model;
 use promot_model::train::{Adapters, Tune};
 
-use super::{Answer, Driver, Request, Training, Workload, peak_bytes};
+use super::{Answer, Driver, Measured, Request, Training, Workload};
 use crate::stepwise;
 
 /// Answers the driver's requests with training steps. Returns only if something fails: `train` has
@@ -17,8 +16,8 @@ use crate::stepwise;
 ///
 /// # Errors
 /// If the checkpoint or the batches cannot be read, or training fails.
-pub fn work(
-    device: &Host,
+pub fn work<B: Measured>(
+    device: &B,
     checkpoint: &Path,
     batches: &Path,
     training: Training,
@@ -42,7 +41,7 @@ pub fn work(
     let next = |_| match Driver.receive() {
         Ok(Request::Step(index)) => batch(&workload, index, training.with_prompt),
         Ok(Request::Quit) => {
-            let peak_bytes = peak_bytes();
+            let peak_bytes = device.peak_bytes();
             let _ = std::fs::remove_dir_all(scratch.path());
             let said = Driver.send(&Answer::Bye { peak_bytes });
             std::process::exit(if said.is_ok() { 0 } else { 1 });

@@ -83,6 +83,10 @@ DEVICE void load_matrices_transposed(u32 (&r)[4], const u16 *row) {
 DEVICE u16 to_bf16(float x) { return (u16)(pack_bf16(x, 0.0f) & 0xffffu); }
 DEVICE float from_bf16(u16 x) { return float_from_bits((u32)x << 16); }
 
+// A value for whoever reads it: f32, or bf16 if only products in bf16 do.
+DEVICE void store(float *values, u64 i, float value) { values[i] = value; }
+DEVICE void store(u16 *values, u64 i, float value) { values[i] = to_bf16(value); }
+
 DEVICE float warp_sum(float x) {
     for (u32 mask = 16; mask > 0; mask /= 2) x += shuffle_xor(x, mask);
     return x;

@@ -79,8 +79,8 @@ pub struct Factor {
     pub transposed: bool,
 }
 
-/// `c = alpha * a b + beta * c`, where `a` is `(m, k)` and `b` is `(k, n)` after transposition and
-/// `c` is `(m, n)`, in `f32` and row-major.
+/// `d = alpha * a b + beta * c`, where `a` is `(m, k)` and `b` is `(k, n)` after transposition and `c`
+/// and `d` are `(m, n)`, in `f32` and row-major, with the same strides.
 #[derive(Clone, Copy, Debug)]
 pub struct Product {
     /// Rows of the result.
@@ -95,13 +95,15 @@ pub struct Product {
     pub b: Factor,
     /// The numbers of both factors; sums are made in `f32` all the same.
     pub precision: Precision,
-    /// Where the result goes.
+    /// What is added; it may be where the result goes.
     pub c: Address,
+    /// Where the result goes.
+    pub d: Address,
     /// Values from one row of the result to the next.
-    pub c_stride: usize,
+    pub stride: usize,
     /// What the product is multiplied with.
     pub alpha: f32,
-    /// What is there already is multiplied with this; with 0 it is not read.
+    /// What is added is multiplied with this; with 0 it is not read.
     pub beta: f32,
 }
 

@@ -139,15 +139,15 @@ impl Driver for Emulator {
         matmul(&mut out, a, b, false, Precision::F32);
         for (row, out) in out.chunks_exact(n).enumerate() {
             for (column, out) in out.iter().enumerate() {
-                // SAFETY: the result has `m` rows of `n` values, `c_stride` apart.
+                // SAFETY: addend and result have `m` rows of `n` values, `stride` apart.
                 unsafe {
-                    let c = (product.c as *mut f32).add(row * product.c_stride + column);
-                    let before = if product.beta == 0.0 {
+                    let at = row * product.stride + column;
+                    let addend = if product.beta == 0.0 {
                         0.0
                     } else {
-                        product.beta * *c
+                        product.beta * *(product.c as *const f32).add(at)
                     };
-                    *c = product.alpha * out + before;
+                    *(product.d as *mut f32).add(at) = product.alpha * out + addend;
                 }
             }
         }

@@ -8,6 +8,9 @@ use super::{Address, Driver, GpuError};
 #[derive(Default)]
 pub(super) struct Pool {
     free: BTreeMap<usize, Vec<Address>>,
+    /// Bytes that the driver gave and has not got back.
+    held: usize,
+    most_held: usize,
 }
 
 impl Pool {
@@ -20,18 +23,29 @@ impl Pool {
         bytes.div_ceil(step) * step
     }
 
-    /// Memory of a size class. If the driver has no more, what lies here unused is given back first.
-    pub(super) fn take(&mut self, size: usize, driver: &dyn Driver) -> Result<Address, GpuError> {
-        if let Some(address) = self.free.get_mut(&size).and_then(Vec::pop) {
-            return Ok(address);
+    /// Memory of a size class, or of the next larger one of which some lies here, up to twice as large: the
+    /// lengths of batches vary, and so do the sizes that are asked for. Returns its size, too. If the driver
+    /// has no more, what lies here unused is given back first.
+    pub(super) fn take(
+        &mut self,
+        size: usize,
+        driver: &dyn Driver,
+    ) -> Result<(usize, Address), GpuError> {
+        let mut large_enough = self.free.range_mut(size..=2 * size);
+        let found = large_enough.find_map(|(&size, free)| Some((size, free.pop()?)));
+        if let Some(found) = found {
+            return Ok(found);
         }
-        match driver.allocate(size) {
+        let address = match driver.allocate(size) {
             Err(GpuError::OutOfMemory { .. }) => {
                 self.give_all_back(driver);
                 driver.allocate(size)
             }
             result => result,
-        }
+        }?;
+        self.held += size;
+        self.most_held = self.most_held.max(self.held);
+        Ok((size, address))
     }
 
     /// Keeps memory of a size class for the next one who asks, unless the driver wants it back.
@@ -39,15 +53,27 @@ impl Pool {
         if driver.keeps_freed_memory() {
             self.free.entry(size).or_default().push(address);
         } else {
-            driver.free(address);
+            self.give_back(size, address, driver);
         }
     }
 
     /// Gives all that lies here back to the driver.
     pub(super) fn give_all_back(&mut self, driver: &dyn Driver) {
-        for address in std::mem::take(&mut self.free).into_values().flatten() {
-            driver.free(address);
+        for (size, addresses) in std::mem::take(&mut self.free) {
+            for address in addresses {
+                self.give_back(size, address, driver);
+            }
         }
+    }
+
+    /// The most bytes that were ever held at once, used or not.
+    pub(super) fn most_held(&self) -> usize {
+        self.most_held
+    }
+
+    fn give_back(&mut self, size: usize, address: Address, driver: &dyn Driver) {
+        self.held -= size;
+        driver.free(address);
     }
 }
 

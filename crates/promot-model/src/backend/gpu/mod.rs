@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub use cuda::{CudaDriver, DeviceInfo, devices, first_usable};
 pub use driver::{Address, Argument, Driver, Factor, Kernel, Launch, Module, Product};
 pub use error::GpuError;
-pub(crate) use product::Operand;
+pub(crate) use product::{Activations, Operand, Terms};
 pub use tape::{GpuGradients, GpuTape};
 pub use tensor::{GpuBuffer, GpuSlice, GpuSlot, GpuTensor};
 
@@ -93,6 +93,12 @@ impl Gpu {
     /// is known.
     pub fn peak(&self) -> Option<f64> {
         self.0.driver.peak(self.0.precision)
+    }
+
+    /// The most bytes of device memory that were ever held at once for tensors, those included that were
+    /// free and kept for the next. What the driver and its libraries need is not counted.
+    pub fn peak_memory(&self) -> usize {
+        self.0.pool.borrow().most_held()
     }
 
     /// Asks the driver for something, unless it failed before.

@@ -1,5 +1,7 @@
 //! Matrix products, in the device's precision.
 
+use std::cell::OnceCell;
+
 use super::{
     Address, Argument, Factor, Gpu, GpuBuffer, GpuSlice, GpuTensor, Kernel, Module, Product,
 };
@@ -27,24 +29,72 @@ pub(crate) struct Operand<'a> {
 
 #[derive(Clone, Copy)]
 enum Values<'a> {
-    /// Read once: bf16 is made for this product only.
-    Slice(&'a GpuSlice),
-    /// Read often: bf16 is kept.
+    Activations(&'a Activations<'a>),
+    Terms(&'a GpuSlice),
     Tensor(&'a GpuTensor),
 }
 
-impl<'a> Operand<'a> {
-    /// All rows of activations of `columns`.
-    pub(crate) fn rows_of(slice: &'a GpuSlice, columns: usize) -> Self {
+/// A matrix that products read and that is no [`GpuTensor`]. Its values as bf16 are made when a product
+/// first wants them, and all products of it read the same.
+pub(crate) struct Activations<'a> {
+    slice: &'a GpuSlice,
+    columns: usize,
+    narrow: OnceCell<GpuBuffer>,
+}
+
+impl<'a> Activations<'a> {
+    /// Rows of `columns` values.
+    pub(crate) fn new(slice: &'a GpuSlice, columns: usize) -> Self {
         Self {
-            values: Values::Slice(slice),
+            slice,
             columns,
+            narrow: OnceCell::new(),
+        }
+    }
+
+    /// All of them, as a factor.
+    pub(crate) fn rows(&self) -> Operand<'_> {
+        Operand {
+            values: Values::Activations(self),
+            columns: self.columns,
             first_row: 0,
-            rows: slice.len().checked_div(columns).unwrap_or(0),
+            rows: self.slice.len().checked_div(self.columns).unwrap_or(0),
             transposed: false,
         }
     }
 
+    fn narrow(&self, gpu: &Gpu) -> &GpuSlice {
+        self.narrow.get_or_init(|| gpu.to_bf16(self.slice)).as_ref()
+    }
+}
+
+/// A matrix that only products read. A kernel writes it in the numbers that are multiplied: bf16 in that
+/// precision, else `f32`.
+pub(crate) struct Terms {
+    buffer: GpuBuffer,
+    rows: usize,
+    columns: usize,
+}
+
+impl Terms {
+    /// As an argument of a kernel.
+    pub(crate) fn argument(&self) -> Argument {
+        self.buffer.as_ref().argument()
+    }
+
+    /// All of them, as a factor.
+    pub(crate) fn rows(&self) -> Operand<'_> {
+        Operand {
+            values: Values::Terms(self.buffer.as_ref()),
+            columns: self.columns,
+            first_row: 0,
+            rows: self.rows,
+            transposed: false,
+        }
+    }
+}
+
+impl<'a> Operand<'a> {
     /// A weight.
     pub(crate) fn weight(tensor: &'a GpuTensor) -> Self {
         let (rows, columns) = tensor.shape();
@@ -95,8 +145,7 @@ impl Gpu {
         alpha: f32,
         beta: f32,
     ) {
-        let (m, n) = (a.shape().0, b.shape().1);
-        assert_eq!(c.len(), m * n, "a product's result");
+        assert_eq!(c.len(), a.shape().0 * b.shape().1, "a product's result");
         self.multiply_into_rows(a, b, c, 0, alpha, beta);
     }
 
@@ -110,23 +159,30 @@ impl Gpu {
         alpha: f32,
         beta: f32,
     ) {
+        let (m, n) = (a.shape().0, b.shape().1);
+        assert!((first_row + m) * n <= c.len(), "rows for the result");
+        let c = c.address_of(first_row * n);
+        self.product(a, b, [c, c], alpha, beta);
+    }
+
+    /// `c + a b`.
+    pub(crate) fn multiply_add(&self, a: Operand<'_>, b: Operand<'_>, c: &GpuSlice) -> GpuBuffer {
+        assert_eq!(c.len(), a.shape().0 * b.shape().1, "a product's addend");
+        let d = self.uninitialized(c.len());
+        self.product(a, b, [c.address(), d.as_ref().address()], 1.0, 1.0);
+        d
+    }
+
+    /// A [`Product`] with its `c` and `d`.
+    fn product(&self, a: Operand<'_>, b: Operand<'_>, [c, d]: [Address; 2], alpha: f32, beta: f32) {
         let ((m, k), (b_rows, n)) = (a.shape(), b.shape());
         assert_eq!(k, b_rows, "a product's inner size");
-        assert!((first_row + m) * n <= c.len(), "rows for the result");
         if m == 0 || n == 0 {
             return;
         }
         assert!(k > 0, "a product has terms");
-        let (a_narrow, b_narrow);
-        let (a_values, b_values) = match self.precision() {
-            Precision::F32 => (a.wide(), b.wide()),
-            Precision::Bf16 => {
-                (a_narrow, b_narrow) = (a.narrow(self), b.narrow(self));
-                (a_narrow.address(&a), b_narrow.address(&b))
-            }
-        };
-        let factor = |operand: &Operand<'_>, address| Factor {
-            address,
+        let factor = |operand: &Operand<'_>| Factor {
+            address: operand.address(self),
             stride: operand.columns,
             transposed: operand.transposed,
         };
@@ -134,27 +190,35 @@ impl Gpu {
             m,
             n,
             k,
-            a: factor(&a, a_values),
-            b: factor(&b, b_values),
+            a: factor(&a),
+            b: factor(&b),
             precision: self.precision(),
-            c: c.address_of(first_row * n),
-            c_stride: n,
+            c,
+            d,
+            stride: n,
             alpha,
             beta,
         };
         self.ask(|driver| driver.product(&product));
     }
 
-    /// Values rounded to bf16, two in the place of one `f32`.
-    pub(super) fn to_bf16(&self, values: &GpuSlice) -> GpuBuffer {
-        self.narrow_part(values, 0, values.len())
+    /// Memory for a matrix that only products read, still to be written.
+    pub(crate) fn terms(&self, rows: usize, columns: usize) -> Terms {
+        let bytes = bytes_of_value(self.precision()) * rows * columns;
+        Terms {
+            buffer: self.uninitialized(bytes.div_ceil(4)),
+            rows,
+            columns,
+        }
     }
 
-    fn narrow_part(&self, values: &GpuSlice, first: usize, len: usize) -> GpuBuffer {
+    /// Values rounded to bf16, two in the place of one `f32`.
+    pub(super) fn to_bf16(&self, values: &GpuSlice) -> GpuBuffer {
+        let len = values.len();
         let narrow = self.uninitialized(len.div_ceil(2));
         let arguments = [
             narrow.as_ref().argument(),
-            Argument::Address(values.address_of(first)),
+            values.argument(),
             Argument::U64(len as u64),
         ];
         self.launch_over(TO_BF16, len.div_ceil(2), &arguments);
@@ -162,42 +226,26 @@ impl Gpu {
     }
 }
 
-/// bf16 values of an operand.
-enum Narrow<'a> {
-    /// Of its rows only.
-    Rows(GpuBuffer),
-    /// Of the whole tensor.
-    Whole(&'a GpuSlice),
-}
-
-impl Narrow<'_> {
-    /// Where the operand's first row is.
-    fn address(&self, operand: &Operand<'_>) -> Address {
-        match self {
-            Self::Rows(buffer) => buffer.as_ref().address(),
-            Self::Whole(slice) => {
-                slice.address() + 2 * (operand.first_row * operand.columns) as Address
-            }
-        }
+/// Bytes of a number that is multiplied.
+fn bytes_of_value(precision: Precision) -> usize {
+    match precision {
+        Precision::F32 => 4,
+        Precision::Bf16 => 2,
     }
 }
 
-impl<'a> Operand<'a> {
-    fn wide(&self) -> Address {
-        let slice = match self.values {
-            Values::Slice(slice) => slice,
-            Values::Tensor(tensor) => tensor.slice(),
+impl Operand<'_> {
+    /// Where the first of its rows is, in the numbers that are multiplied.
+    fn address(&self, gpu: &Gpu) -> Address {
+        let precision = gpu.precision();
+        let matrix = match (self.values, precision) {
+            (Values::Terms(terms), _) => terms,
+            (Values::Activations(activations), Precision::F32) => activations.slice,
+            (Values::Activations(activations), Precision::Bf16) => activations.narrow(gpu),
+            (Values::Tensor(tensor), Precision::F32) => tensor.slice(),
+            (Values::Tensor(tensor), Precision::Bf16) => tensor.narrow(),
         };
-        slice.address_of(self.first_row * self.columns)
-    }
-
-    fn narrow(&self, gpu: &Gpu) -> Narrow<'a> {
-        match self.values {
-            Values::Slice(slice) => {
-                let first = self.first_row * self.columns;
-                Narrow::Rows(gpu.narrow_part(slice, first, self.rows * self.columns))
-            }
-            Values::Tensor(tensor) => Narrow::Whole(tensor.narrow()),
-        }
+        let first = self.first_row * self.columns;
+        matrix.address() + (bytes_of_value(precision) * first) as Address
     }
 }

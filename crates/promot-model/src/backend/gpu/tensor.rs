@@ -65,10 +65,10 @@ impl GpuBuffer {
         };
         Self {
             slice: GpuSlice {
-                address: taken.unwrap_or(0),
+                address: taken.map_or(0, |(_, address)| address),
                 len,
             },
-            size: if taken.is_some() { size } else { 0 },
+            size: taken.map_or(0, |(size, _)| size),
             device: Rc::downgrade(&gpu.0),
         }
     }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{Kernels, Problem};
-use crate::backend::Host;
+use crate::backend::{Device as _, Host, HostTensor};
 use crate::gemm::{Matrix, Precision, matmul};
 use crate::ops::math::{self, exp};
 use crate::ops::parallel::{BLOCK_ROWS, for_value_blocks, vectorized};
@@ -122,9 +122,10 @@ impl Kernels for Host {
     fn cross_entropy(
         &self,
         hidden: &[f32],
-        head: &[f32],
+        head: &HostTensor,
         problem: &Problem,
     ) -> (Vec<f32>, Vec<f32>) {
+        let head = Self::slice(head);
         let targets = &problem.targets;
         let mut rows = vec![Row::EMPTY; targets.len()];
         let mut buffer = Vec::new();
@@ -169,9 +170,10 @@ impl Kernels for Host {
         seed: &[f32],
         log_sum_exp: &[f32],
         hidden: &[f32],
-        head: &[f32],
+        head: &HostTensor,
         problem: &Problem,
     ) {
+        let head = Self::slice(head);
         let (tokens, width) = (problem.targets.len(), problem.width);
         let (target, other, _) = problem.smoothing.weights(problem.vocab_size);
         let weights = Weights {

@@ -2,7 +2,9 @@
 
 use super::{Kernels, Problem};
 use crate::backend::Gpu;
-use crate::backend::gpu::{Argument, GpuBuffer, GpuSlice, Kernel, Module, Operand, index_u32};
+use crate::backend::gpu::{
+    Activations, Argument, GpuBuffer, GpuSlice, GpuTensor, Kernel, Module, Operand, index_u32,
+};
 
 static MODULE: Module = Module {
     name: "cross_entropy",
@@ -44,8 +46,8 @@ fn chunk_classes(tokens: usize) -> usize {
 /// A problem, its factors, and how it is cut.
 pub(super) struct Head<'a> {
     gpu: &'a Gpu,
-    hidden: &'a GpuSlice,
-    head: &'a GpuSlice,
+    hidden: Activations<'a>,
+    head: &'a GpuTensor,
     problem: &'a Problem,
     targets: GpuBuffer,
     /// Classes handled at a time.
@@ -63,12 +65,12 @@ impl<'a> Head<'a> {
     pub(super) fn new(
         gpu: &'a Gpu,
         hidden: &'a GpuSlice,
-        head: &'a GpuSlice,
+        head: &'a GpuTensor,
         problem: &'a Problem,
     ) -> Self {
         Self {
             gpu,
-            hidden,
+            hidden: Activations::new(hidden, problem.width),
             head,
             problem,
             targets: gpu.upload_u32(&problem.targets),
@@ -80,12 +82,8 @@ impl<'a> Head<'a> {
         self.problem.targets.len()
     }
 
-    fn hidden(&self) -> Operand<'a> {
-        Operand::rows_of(self.hidden, self.problem.width)
-    }
-
     fn head_part(&self, first: usize, classes: usize) -> Operand<'a> {
-        Operand::rows_of(self.head, self.problem.width).part(first, classes)
+        Operand::weight(self.head).part(first, classes)
     }
 
     /// The logits of all classes, a chunk at a time.
@@ -97,7 +95,7 @@ impl<'a> Head<'a> {
             let head = self.head_part(first, classes);
             let scale = self.problem.logit_scale;
             self.gpu
-                .multiply(self.hidden(), head.t(), buffer.as_mut(), scale, 0.0);
+                .multiply(self.hidden.rows(), head.t(), buffer.as_mut(), scale, 0.0);
             Logits {
                 buffer,
                 first,
@@ -180,13 +178,14 @@ impl<'a> Head<'a> {
                 first,
                 classes,
             } = &logits;
-            let dlogits = Operand::rows_of(buffer.as_ref(), *classes);
+            let dlogits = Activations::new(buffer.as_ref(), *classes);
+            let dlogits = dlogits.rows();
             if let Some(dhidden) = dhidden.as_deref_mut() {
                 let head = self.head_part(*first, *classes);
                 self.gpu.multiply(dlogits, head, dhidden, 1.0, 1.0);
             }
             if let Some(dhead) = dhead.as_deref_mut() {
-                let hidden = self.hidden();
+                let hidden = self.hidden.rows();
                 self.gpu
                     .multiply_into_rows(dlogits.t(), hidden, dhead, *first, 1.0, 1.0);
             }
@@ -198,7 +197,7 @@ impl Kernels for Gpu {
     fn cross_entropy(
         &self,
         hidden: &GpuSlice,
-        head: &GpuSlice,
+        head: &GpuTensor,
         problem: &Problem,
     ) -> (GpuBuffer, GpuBuffer) {
         Head::new(self, hidden, head, problem).loss()
@@ -211,7 +210,7 @@ impl Kernels for Gpu {
         seed: &GpuSlice,
         log_sum_exp: &GpuSlice,
         hidden: &GpuSlice,
-        head: &GpuSlice,
+        head: &GpuTensor,
         problem: &Problem,
     ) {
         Head::new(self, hidden, head, problem).backward(dhidden, dhead, seed, log_sum_exp);

@@ -88,7 +88,7 @@ pub trait Kernels: Device {
     fn cross_entropy(
         &self,
         hidden: &Self::Slice,
-        head: &Self::Slice,
+        head: &Self::Tensor,
         problem: &Problem,
     ) -> (Self::Buffer, Self::Buffer);
     /// Adds the gradients, times `seed[0]`, where they are wanted.
@@ -100,7 +100,7 @@ pub trait Kernels: Device {
         seed: &Self::Slice,
         log_sum_exp: &Self::Slice,
         hidden: &Self::Slice,
-        head: &Self::Slice,
+        head: &Self::Tensor,
         problem: &Problem,
     );
 }
@@ -136,15 +136,15 @@ pub fn cross_entropy<B: Backend>(
         smoothing,
     };
     let device = graph.device().clone();
-    let (loss, log_sum_exp) = device.cross_entropy(hidden.slice(), head.slice(), &problem);
+    let (loss, log_sum_exp) = device.cross_entropy(hidden.slice(), head.tensor(), &problem);
     let backward = graph.records(&[hidden, head]).then(|| {
         let (hidden_slot, head_slot) = (hidden.slot(), head.slot());
         let (hidden, head) = (hidden.tensor().clone(), head.tensor().clone());
         move |gradients: &mut B::Gradients, seed: B::Buffer| {
-            let (hidden, head) = (B::slice(&hidden), B::slice(&head));
+            let hidden = B::slice(&hidden);
             let run = |dhidden: Option<&mut B::Slice>, dhead: Option<&mut B::Slice>| {
                 let (seed, saved) = (seed.as_ref(), log_sum_exp.as_ref());
-                device.cross_entropy_backward(dhidden, dhead, seed, saved, hidden, head, &problem);
+                device.cross_entropy_backward(dhidden, dhead, seed, saved, hidden, &head, &problem);
             };
             // Both gradients come from the same logits, so they are computed together.
             match (hidden_slot, head_slot) {

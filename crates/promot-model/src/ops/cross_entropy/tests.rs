@@ -155,10 +155,17 @@ fn gradients_equal_finite_differences() {
 /// Loss, log-sum-exps, and what is added to gradients that are not zero before.
 type Pass = (Vec<f32>, Vec<f32>, Vec<f32>, Vec<f32>);
 
+/// The head as a device has it.
+fn head_of<D: Device>(device: &D, values: &[f32], problem: &Problem) -> D::Tensor {
+    let shape = (problem.vocab_size, problem.width);
+    device.tensor(device.upload(values.to_vec()), shape)
+}
+
 fn host_pass(hidden: &[f32], head: &[f32], seed: f32, problem: &Problem) -> Pass {
     let host = Host::new();
-    let (loss, log_sum_exp) = host.cross_entropy(hidden, head, problem);
     let (mut dhidden, mut dhead) = (vec![0.5; hidden.len()], vec![-0.5; head.len()]);
+    let head = &head_of(&host, head, problem);
+    let (loss, log_sum_exp) = host.cross_entropy(hidden, head, problem);
     let outputs = (Some(&mut dhidden[..]), Some(&mut dhead[..]));
     let (seed, saved) = (&[seed], &log_sum_exp);
     host.cross_entropy_backward(outputs.0, outputs.1, seed, saved, hidden, head, problem);
@@ -175,9 +182,9 @@ fn gpu_pass(
 ) -> Pass {
     let [mut dhidden, mut dhead] =
         [(0.5, hidden), (-0.5, head)].map(|(value, of)| gpu.upload(vec![value; of.len()]));
-    let [hidden, head] = [hidden, head].map(|values| gpu.upload(values.to_vec()));
-    let seed = gpu.upload(vec![seed]);
-    let mut head = cuda::Head::new(gpu, hidden.as_ref(), head.as_ref(), problem);
+    let (hidden, seed) = (gpu.upload(hidden.to_vec()), gpu.upload(vec![seed]));
+    let head = head_of(gpu, head, problem);
+    let mut head = cuda::Head::new(gpu, hidden.as_ref(), &head, problem);
     head.chunk = chunk;
     let (loss, log_sum_exp) = head.loss();
     let outputs = (Some(dhidden.as_mut()), Some(dhead.as_mut()));

@@ -20,41 +20,64 @@ DEVICE float derivative(u32 activation, float x, float part) {
 
 DEVICE float row_factor(u64 i, u64 key, u32 zeroed, float scale, u32 columns) {
     if (zeroed == 0) return scale;
-    u64 row = i / columns;
+    // Divisions of 64-bit numbers take far longer.
+    u64 row = i >> 32 ? i / columns : (u32)i / columns;
     return mask_factor(mask_at(key, row, zeroed, scale), (u32)(i - row * columns));
 }
 
 // h = dropout(act(gate) * up), or dropout(relu(up)).
-KERNEL(256)
-activation_forward(float *h, const float *gate, const float *up, u32 activation, u64 key, u32 zeroed,
-                   float scale, u32 columns, u64 len) {
+template <class Value>
+DEVICE void activation_forward(Value *h, const float *gate, const float *up, u32 activation, u64 key,
+                               u32 zeroed, float scale, u32 columns, u64 len) {
     for (u64 i = blockIdx.x * 256ull + threadIdx.x; i < len; i += gridDim.x * 256ull) {
         float factor = row_factor(i, key, zeroed, scale, columns);
         float value = activation == RELU ? fmaxf(up[i], 0.0f)
                                          : gate[i] * share(activation, gate[i]) * up[i];
-        h[i] = factor * value;
+        store(h, i, factor * value);
     }
 }
-EXPORT(activation_forward)
 
-// In place: h holds its gradient and becomes h again; gate and up become their gradients.
-KERNEL(256)
-activation_backward(float *h, float *gate, float *up, u32 activation, u64 key, u32 zeroed, float scale,
-                    u32 columns, u64 len) {
+// h again, and the gradients of gate and up from that of h.
+template <class Value>
+DEVICE void activation_backward(Value *h, Value *dgate, Value *dup, const float *dh, const float *gate,
+                                const float *up, u32 activation, u64 key, u32 zeroed, float scale,
+                                u32 columns, u64 len) {
     for (u64 i = blockIdx.x * 256ull + threadIdx.x; i < len; i += gridDim.x * 256ull) {
         float factor = row_factor(i, key, zeroed, scale, columns);
-        float dh = h[i] * factor;
+        float gradient = dh[i] * factor;
         if (activation == RELU) {
-            h[i] = factor * fmaxf(up[i], 0.0f);
-            up[i] = up[i] > 0.0f ? dh : 0.0f;
+            store(h, i, factor * fmaxf(up[i], 0.0f));
+            store(dup, i, up[i] > 0.0f ? gradient : 0.0f);
         } else {
             float part = share(activation, gate[i]);
             float gated = gate[i] * part;
-            h[i] = factor * gated * up[i];
-            float dgate = dh * up[i] * derivative(activation, gate[i], part);
-            up[i] = dh * gated;
-            gate[i] = dgate;
+            store(h, i, factor * gated * up[i]);
+            store(dup, i, gradient * gated);
+            store(dgate, i, gradient * up[i] * derivative(activation, gate[i], part));
         }
     }
 }
-EXPORT(activation_backward)
+
+#define ACTIVATION_FORWARD(precision, Value)                                                       \
+    KERNEL(256)                                                                                    \
+    activation_forward_##precision(Value *h, const float *gate, const float *up, u32 activation,   \
+                                   u64 key, u32 zeroed, float scale, u32 columns, u64 len) {       \
+        activation_forward(h, gate, up, activation, key, zeroed, scale, columns, len);             \
+    }                                                                                              \
+    EXPORT(activation_forward_##precision)
+
+ACTIVATION_FORWARD(f32, float)
+ACTIVATION_FORWARD(bf16, u16)
+
+#define ACTIVATION_BACKWARD(precision, Value)                                                      \
+    KERNEL(256)                                                                                    \
+    activation_backward_##precision(Value *h, Value *dgate, Value *dup, const float *dh,           \
+                                    const float *gate, const float *up, u32 activation, u64 key,   \
+                                    u32 zeroed, float scale, u32 columns, u64 len) {               \
+        activation_backward(h, dgate, dup, dh, gate, up, activation, key, zeroed, scale, columns,  \
+                            len);                                                                  \
+    }                                                                                              \
+    EXPORT(activation_backward_##precision)
+
+ACTIVATION_BACKWARD(f32, float)
+ACTIVATION_BACKWARD(bf16, u16)

@@ -3,8 +3,10 @@
 use super::{Activation, Kernels, Problem, Tensors, WeightGradients};
 use crate::backend::Gpu;
 use crate::backend::gpu::{
-    Argument, GpuBuffer, GpuSlice, GpuTensor, Kernel, Module, Operand, index_u32,
+    Activations, Argument, GpuBuffer, GpuSlice, GpuTensor, Kernel, Module, Operand, Terms,
+    index_u32,
 };
+use crate::gemm::Precision;
 use crate::ops::dropout::mask_arguments;
 use crate::ops::rms_norm::Kernels as _;
 
@@ -12,14 +14,20 @@ static MODULE: Module = Module {
     name: "activation",
     ptx: include_str!("activation.ptx"),
 };
-const FORWARD: Kernel = Kernel {
-    module: &MODULE,
-    name: "activation_forward",
-};
-const BACKWARD: Kernel = Kernel {
-    module: &MODULE,
-    name: "activation_backward",
-};
+const FORWARD_F32: Kernel = kernel("activation_forward_f32");
+const FORWARD_BF16: Kernel = kernel("activation_forward_bf16");
+const BACKWARD_F32: Kernel = kernel("activation_backward_f32");
+const BACKWARD_BF16: Kernel = kernel("activation_backward_bf16");
+
+const fn kernel(name: &'static str) -> Kernel {
+    Kernel {
+        module: &MODULE,
+        name,
+    }
+}
+
+/// A missing tensor.
+const NULL: Argument = Argument::Address(0);
 
 /// Hidden values before the activation, `(T, F)` each.
 pub struct GpuSaved {
@@ -36,36 +44,72 @@ fn code(activation: Activation) -> Argument {
     })
 }
 
+/// What the backward pass multiplies, `(T, F)` each.
+struct Hidden {
+    h: Terms,
+    dgate: Option<Terms>,
+    dup: Terms,
+}
+
 impl Gpu {
     /// `normed wᵀ`, `(T, F)`.
-    fn project(&self, normed: &GpuSlice, w: &GpuTensor, problem: &Problem) -> GpuBuffer {
+    fn project(&self, normed: Operand<'_>, w: &GpuTensor, problem: &Problem) -> GpuBuffer {
         let mut y = self.uninitialized(problem.tokens * problem.hidden);
-        let normed = Operand::rows_of(normed, problem.width);
         self.multiply(normed, Operand::weight(w).t(), y.as_mut(), 1.0, 0.0);
         y
     }
 
-    /// A kernel over all hidden values: `h` is written or changed, `gate` and `up` read or changed.
-    fn activate(
-        &self,
-        kernel: Kernel,
-        h: &mut GpuSlice,
-        gate: Option<&GpuSlice>,
-        up: &GpuSlice,
-        problem: &Problem,
-    ) {
-        let [key, zeroed, scale] = mask_arguments(problem.hidden_dropout);
+    /// Hidden values after the activation.
+    fn activate(&self, saved: &GpuSaved, problem: &Problem) -> Terms {
+        let h = self.terms(problem.tokens, problem.hidden);
+        let kernel = match self.precision() {
+            Precision::F32 => FORWARD_F32,
+            Precision::Bf16 => FORWARD_BF16,
+        };
+        self.launch_activation(kernel, &[h.argument()], saved, problem);
+        h
+    }
+
+    /// Hidden values again, and the gradients of what the activation read.
+    fn activate_backward(&self, dh: &GpuSlice, saved: &GpuSaved, problem: &Problem) -> Hidden {
+        let terms = || self.terms(problem.tokens, problem.hidden);
+        let (h, dup) = (terms(), terms());
+        let dgate = saved.gate.as_ref().map(|_| terms());
+        let kernel = match self.precision() {
+            Precision::F32 => BACKWARD_F32,
+            Precision::Bf16 => BACKWARD_BF16,
+        };
         let arguments = [
             h.argument(),
-            gate.map_or(Argument::Address(0), GpuSlice::argument),
+            dgate.as_ref().map_or(NULL, Terms::argument),
+            dup.argument(),
+            dh.argument(),
+        ];
+        self.launch_activation(kernel, &arguments, saved, problem);
+        Hidden { h, dgate, dup }
+    }
+
+    /// A kernel over all hidden values; `first` are the arguments that its direction alone has.
+    fn launch_activation(
+        &self,
+        kernel: Kernel,
+        first: &[Argument],
+        saved: &GpuSaved,
+        problem: &Problem,
+    ) {
+        let up = saved.up.as_ref();
+        let gate = saved.gate.as_ref().map(AsRef::as_ref);
+        let mut arguments = first.to_vec();
+        arguments.extend([
+            gate.map_or(NULL, GpuSlice::argument),
             up.argument(),
             code(problem.activation),
-            key,
-            zeroed,
-            scale,
+        ]);
+        arguments.extend(mask_arguments(problem.hidden_dropout));
+        arguments.extend([
             Argument::U32(index_u32(problem.hidden)),
             Argument::U64(up.len() as u64),
-        ];
+        ]);
         self.launch_over(kernel, up.len(), &arguments);
     }
 }
@@ -79,21 +123,21 @@ impl Kernels for Gpu {
         problem: &Problem,
         keep: bool,
     ) -> (GpuBuffer, Option<GpuSaved>) {
-        let normed = self.rms_norm(tensors.x, tensors.norm, problem.width, problem.eps);
-        let normed = normed.as_ref();
-        let gate = tensors.gate.map(|w| self.project(normed, w, problem));
-        let up = self.project(normed, tensors.up, problem);
-        let mut h = self.uninitialized(problem.tokens * problem.hidden);
-        let gate_slice = gate.as_ref().map(AsRef::as_ref);
-        self.activate(FORWARD, h.as_mut(), gate_slice, up.as_ref(), problem);
+        let normed = self.rms_norm_terms(tensors.x, tensors.norm, problem.eps);
+        let project = |w| self.project(normed.rows(), w, problem);
+        let saved = GpuSaved {
+            gate: tensors.gate.map(project),
+            up: project(tensors.up),
+        };
+        let h = self.activate(&saved, problem);
         let y = self.add_product(
             tensors.x,
-            Operand::rows_of(h.as_ref(), problem.hidden),
+            h.rows(),
             Operand::weight(tensors.down).t(),
             problem.width,
             problem.output_dropout,
         );
-        (y, keep.then_some(GpuSaved { gate, up }))
+        (y, keep.then_some(saved))
     }
 
     fn feed_forward_backward(
@@ -107,32 +151,36 @@ impl Kernels for Gpu {
         let Problem { width, hidden, .. } = *problem;
         let key = problem.output_dropout;
         let dropped = key.map(|key| self.drop_rows(dy.as_ref(), width, key));
-        let dz = dropped.as_ref().unwrap_or(&dy).as_ref();
-        let dz = Operand::rows_of(dz, width);
-        let mut h = self.uninitialized(problem.tokens * hidden);
-        self.multiply(dz, Operand::weight(tensors.down), h.as_mut(), 1.0, 0.0);
-        // From here on `gate` and `up` are their own gradients.
-        let GpuSaved { gate, up } = saved;
-        let gate_slice = gate.as_ref().map(AsRef::as_ref);
-        self.activate(BACKWARD, h.as_mut(), gate_slice, up.as_ref(), problem);
-        let dup = Operand::rows_of(up.as_ref(), hidden);
-        let dgate = gate_slice.map(|gate| Operand::rows_of(gate, hidden));
+        let dz = Activations::new(dropped.as_ref().unwrap_or(&dy).as_ref(), width);
+        let mut dh = self.uninitialized(problem.tokens * hidden);
+        let down = Operand::weight(tensors.down);
+        self.multiply(dz.rows(), down, dh.as_mut(), 1.0, 0.0);
+        let Hidden { h, dgate, dup } = self.activate_backward(dh.as_ref(), &saved, problem);
+        drop((dh, saved));
         let mut dn = self.uninitialized(problem.tokens * width);
-        self.multiply(dup, Operand::weight(tensors.up), dn.as_mut(), 1.0, 0.0);
-        if let (Some(dgate), Some(weight)) = (dgate, tensors.gate) {
-            self.multiply(dgate, Operand::weight(weight), dn.as_mut(), 1.0, 1.0);
+        self.multiply(
+            dup.rows(),
+            Operand::weight(tensors.up),
+            dn.as_mut(),
+            1.0,
+            0.0,
+        );
+        if let (Some(dgate), Some(weight)) = (&dgate, tensors.gate) {
+            self.multiply(dgate.rows(), Operand::weight(weight), dn.as_mut(), 1.0, 1.0);
         }
         if let Some(weights) = weights {
-            let normed = self.rms_norm(tensors.x, tensors.norm, width, problem.eps);
-            let normed = Operand::rows_of(normed.as_ref(), width);
-            self.multiply(dup.t(), normed, weights.up.as_mut(), 1.0, 1.0);
-            if let (Some(dgate), Some(gradient)) = (dgate, &mut weights.gate) {
-                self.multiply(dgate.t(), normed, gradient.as_mut(), 1.0, 1.0);
+            let normed = self.rms_norm_terms(tensors.x, tensors.norm, problem.eps);
+            let add = |gradient: &mut GpuBuffer, dy: Operand<'_>, x: Operand<'_>| {
+                self.multiply(dy.t(), x, gradient.as_mut(), 1.0, 1.0);
+            };
+            add(&mut weights.up, dup.rows(), normed.rows());
+            if let (Some(dgate), Some(gradient)) = (&dgate, &mut weights.gate) {
+                add(gradient, dgate.rows(), normed.rows());
             }
-            let h = Operand::rows_of(h.as_ref(), hidden);
-            self.multiply(dz.t(), h, weights.down.as_mut(), 1.0, 1.0);
+            add(&mut weights.down, dz.rows(), h.rows());
             self.rms_norm_dw(weights.norm.as_mut(), dn.as_ref(), tensors.x, problem.eps);
         }
+        drop(dz);
         drop(dropped);
         self.rms_norm_dx(
             dy.as_mut(),

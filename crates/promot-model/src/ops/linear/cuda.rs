@@ -2,23 +2,24 @@
 
 use super::{Kernels, Sizes};
 use crate::backend::Gpu;
-use crate::backend::gpu::{GpuBuffer, GpuSlice, GpuTensor, Operand};
+use crate::backend::gpu::{Activations, GpuBuffer, GpuSlice, GpuTensor, Operand};
 
 impl Kernels for Gpu {
     fn linear(&self, x: &GpuSlice, w: &GpuTensor, sizes: Sizes) -> GpuBuffer {
         let mut y = self.uninitialized(sizes.tokens * sizes.out_features);
-        let x = Operand::rows_of(x, sizes.in_features);
-        self.multiply(x, Operand::weight(w).t(), y.as_mut(), 1.0, 0.0);
+        let x = Activations::new(x, sizes.in_features);
+        self.multiply(x.rows(), Operand::weight(w).t(), y.as_mut(), 1.0, 0.0);
         y
     }
 
     fn linear_dx(&self, dx: &mut GpuSlice, dy: &GpuSlice, w: &GpuTensor, sizes: Sizes) {
-        let dy = Operand::rows_of(dy, sizes.out_features);
-        self.multiply(dy, Operand::weight(w), dx, 1.0, 1.0);
+        let dy = Activations::new(dy, sizes.out_features);
+        self.multiply(dy.rows(), Operand::weight(w), dx, 1.0, 1.0);
     }
 
     fn linear_dw(&self, dw: &mut GpuSlice, dy: &GpuSlice, x: &GpuSlice, sizes: Sizes) {
-        let dy = Operand::rows_of(dy, sizes.out_features).t();
-        self.multiply(dy, Operand::rows_of(x, sizes.in_features), dw, 1.0, 1.0);
+        let dy = Activations::new(dy, sizes.out_features);
+        let x = Activations::new(x, sizes.in_features);
+        self.multiply(dy.rows().t(), x.rows(), dw, 1.0, 1.0);
     }
 }

@@ -1,8 +1,8 @@
 //! The projections on the GPU: the normalised input once, then a product a weight.
 
 use super::{Kernels, NormInput, NormLinearsGradients};
-use crate::backend::gpu::{GpuBuffer, GpuSlice, GpuTensor, Operand};
-use crate::backend::{Device as _, Gpu};
+use crate::backend::Gpu;
+use crate::backend::gpu::{Activations, GpuBuffer, GpuSlice, GpuTensor, Operand};
 use crate::ops::dropout::DropoutKey;
 use crate::ops::rms_norm::Kernels as _;
 
@@ -13,12 +13,17 @@ impl Kernels for Gpu {
         weights: &[&GpuTensor],
     ) -> Vec<GpuBuffer> {
         let width = input.norm.len();
-        let normed = self.rms_norm(input.x, input.norm, width, input.eps);
-        let normed = Operand::rows_of(normed.as_ref(), width);
+        let normed = self.rms_norm_terms(input.x, input.norm, input.eps);
         let tokens = input.x.len() / width;
         let each = |weight: &&GpuTensor| {
             let mut y = self.uninitialized(tokens * weight.shape().0);
-            self.multiply(normed, Operand::weight(weight).t(), y.as_mut(), 1.0, 0.0);
+            self.multiply(
+                normed.rows(),
+                Operand::weight(weight).t(),
+                y.as_mut(),
+                1.0,
+                0.0,
+            );
             y
         };
         weights.iter().map(each).collect()
@@ -32,22 +37,23 @@ impl Kernels for Gpu {
         weights: &[&GpuTensor],
     ) {
         let NormInput { x, norm, eps } = input;
-        let width = norm.len();
-        let mut dn = self.zeros(x.len());
-        for (dy, weight) in dys.iter().zip(weights) {
-            let dy = Operand::rows_of(dy.as_ref(), weight.shape().0);
-            self.multiply(dy, Operand::weight(weight), dn.as_mut(), 1.0, 1.0);
+        let dys = dys.iter().zip(weights);
+        let dys = dys.map(|(dy, weight)| Activations::new(dy.as_ref(), weight.shape().0));
+        let dys: Vec<_> = dys.collect();
+        let mut dn = self.uninitialized(x.len());
+        for (i, (dy, weight)) in dys.iter().zip(weights).enumerate() {
+            // The first one writes what is there, the others add to it.
+            let beta = if i == 0 { 0.0 } else { 1.0 };
+            self.multiply(dy.rows(), Operand::weight(weight), dn.as_mut(), 1.0, beta);
         }
         self.rms_norm_dx(gradients.dx.as_mut(), dn.as_ref(), x, norm, eps);
         let Some(dnorm) = &mut gradients.dnorm else {
             return;
         };
         self.rms_norm_dw(dnorm.as_mut(), dn.as_ref(), x, eps);
-        let normed = self.rms_norm(x, norm, width, eps);
-        let normed = Operand::rows_of(normed.as_ref(), width);
-        for ((dw, dy), weight) in gradients.dws.iter_mut().zip(&dys).zip(weights) {
-            let dy = Operand::rows_of(dy.as_ref(), weight.shape().0).t();
-            self.multiply(dy, normed, dw.as_mut(), 1.0, 1.0);
+        let normed = self.rms_norm_terms(x, norm, eps);
+        for (dw, dy) in gradients.dws.iter_mut().zip(&dys) {
+            self.multiply(dy.rows().t(), normed.rows(), dw.as_mut(), 1.0, 1.0);
         }
     }
 
@@ -59,8 +65,8 @@ impl Kernels for Gpu {
         dropout: Option<DropoutKey>,
     ) -> GpuBuffer {
         let (width, features) = w.shape();
-        let (h, w) = (Operand::rows_of(h, features), Operand::weight(w).t());
-        self.add_product(x, h, w, width, dropout)
+        let h = Activations::new(h, features);
+        self.add_product(x, h.rows(), Operand::weight(w).t(), width, dropout)
     }
 
     fn linear_add_backward(
@@ -74,12 +80,12 @@ impl Kernels for Gpu {
         let (width, features) = w.shape();
         let dropped = dropout.map(|key| self.drop_rows(dy, width, key));
         let dy = dropped.as_ref().map_or(dy, AsRef::as_ref);
-        let dy = Operand::rows_of(dy, width);
+        let dy = Activations::new(dy, width);
         let mut dh = self.uninitialized(h.len());
-        self.multiply(dy, Operand::weight(w), dh.as_mut(), 1.0, 0.0);
+        self.multiply(dy.rows(), Operand::weight(w), dh.as_mut(), 1.0, 0.0);
         if let Some(dw) = dw {
-            let h = Operand::rows_of(h, features);
-            self.multiply(dy.t(), h, dw.as_mut(), 1.0, 1.0);
+            let h = Activations::new(h, features);
+            self.multiply(dy.rows().t(), h.rows(), dw.as_mut(), 1.0, 1.0);
         }
         dh
     }
@@ -96,11 +102,7 @@ impl Gpu {
         dropout: Option<DropoutKey>,
     ) -> GpuBuffer {
         match dropout {
-            None => {
-                let mut y = self.copy_of(x);
-                self.multiply(a, b, y.as_mut(), 1.0, 1.0);
-                y
-            }
+            None => self.multiply_add(a, b, x),
             Some(key) => {
                 let mut y = self.uninitialized(x.len());
                 self.multiply(a, b, y.as_mut(), 1.0, 0.0);

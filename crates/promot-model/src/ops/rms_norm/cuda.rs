@@ -2,15 +2,20 @@
 
 use super::Kernels;
 use crate::backend::Gpu;
-use crate::backend::gpu::{Argument, GpuBuffer, GpuSlice, Kernel, Module, index_u32};
+use crate::backend::gpu::{Argument, GpuBuffer, GpuSlice, Kernel, Module, Terms, index_u32};
+use crate::gemm::Precision;
 
 static MODULE: Module = Module {
     name: "rms_norm",
     ptx: include_str!("rms_norm.ptx"),
 };
-const FORWARD: Kernel = Kernel {
+const F32: Kernel = Kernel {
     module: &MODULE,
-    name: "rms_norm_forward",
+    name: "rms_norm_f32",
+};
+const BF16: Kernel = Kernel {
+    module: &MODULE,
+    name: "rms_norm_bf16",
 };
 const DX: Kernel = Kernel {
     module: &MODULE,
@@ -35,18 +40,45 @@ const SHARED: usize = 4 * THREADS as usize / 32;
 /// Rows whose share of the scale's gradient one block adds up.
 const SHARE_ROWS: usize = 64;
 
+impl Gpu {
+    /// [`Kernels::rms_norm`] of rows as wide as `w` that only products read.
+    pub(in crate::ops) fn rms_norm_terms(&self, x: &GpuSlice, w: &GpuSlice, eps: f32) -> Terms {
+        let width = w.len();
+        let rows = x.len().checked_div(width).unwrap_or(0);
+        let y = self.terms(rows, width);
+        let kernel = match self.precision() {
+            Precision::F32 => F32,
+            Precision::Bf16 => BF16,
+        };
+        self.normalize(kernel, rows, y.argument(), x, w, eps);
+        y
+    }
+
+    fn normalize(
+        &self,
+        kernel: Kernel,
+        rows: usize,
+        y: Argument,
+        x: &GpuSlice,
+        w: &GpuSlice,
+        eps: f32,
+    ) {
+        let arguments = [
+            y,
+            x.argument(),
+            w.argument(),
+            Argument::U32(index_u32(w.len())),
+            Argument::F32(eps),
+        ];
+        self.launch(kernel, [rows, 1, 1], THREADS, SHARED, &arguments);
+    }
+}
+
 impl Kernels for Gpu {
     fn rms_norm(&self, x: &GpuSlice, w: &GpuSlice, width: usize, eps: f32) -> GpuBuffer {
         let y = self.uninitialized(x.len());
-        let arguments = [
-            y.as_ref().argument(),
-            x.argument(),
-            w.argument(),
-            Argument::U32(index_u32(width)),
-            Argument::F32(eps),
-        ];
         let rows = x.len().checked_div(width).unwrap_or(0);
-        self.launch(FORWARD, [rows, 1, 1], THREADS, SHARED, &arguments);
+        self.normalize(F32, rows, y.as_ref().argument(), x, w, eps);
         y
     }
 

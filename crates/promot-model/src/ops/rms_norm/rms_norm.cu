@@ -9,13 +9,23 @@ DEVICE float inverse_rms(const float *x, u32 width, float eps, float *scratch) {
 }
 
 // A block for each row.
-KERNEL(256) rms_norm_forward(float *y, const float *x, const float *w, u32 width, float eps) {
+template <class Value>
+DEVICE void rms_norm_forward(Value *y, const float *x, const float *w, u32 width, float eps) {
     SHARED(scratch);
     u64 row = (u64)blockIdx.x * width;
     float scale = inverse_rms(x + row, width, eps, (float *)scratch);
-    for (u32 i = threadIdx.x; i < width; i += 256) y[row + i] = x[row + i] * scale * w[i];
+    for (u32 i = threadIdx.x; i < width; i += 256) store(y, row + i, x[row + i] * scale * w[i]);
 }
-EXPORT(rms_norm_forward)
+
+KERNEL(256) rms_norm_f32(float *y, const float *x, const float *w, u32 width, float eps) {
+    rms_norm_forward(y, x, w, width, eps);
+}
+EXPORT(rms_norm_f32)
+
+KERNEL(256) rms_norm_bf16(u16 *y, const float *x, const float *w, u32 width, float eps) {
+    rms_norm_forward(y, x, w, width, eps);
+}
+EXPORT(rms_norm_bf16)
 
 // dx += the gradient of the input; a block for each row.
 KERNEL(256)

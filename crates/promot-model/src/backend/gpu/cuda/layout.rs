@@ -23,7 +23,7 @@ pub(super) struct Layouts {
     pub(super) first: Layout,
     /// Of [`Product::a`].
     pub(super) second: Layout,
-    /// Of [`Product::c`].
+    /// Of [`Product::c`] and [`Product::d`].
     pub(super) result: Layout,
 }
 
@@ -36,7 +36,7 @@ impl Layouts {
             result: Layout {
                 rows: n,
                 columns: m,
-                stride: product.c_stride,
+                stride: product.stride,
                 transposed: false,
             },
         }
@@ -140,7 +140,8 @@ mod tests {
                 b: factor(b_stride, b_transposed),
                 precision: Precision::F32,
                 c: 0,
-                c_stride: n + 1,
+                d: 0,
+                stride: n + 1,
                 alpha: 1.0,
                 beta: 0.0,
             });

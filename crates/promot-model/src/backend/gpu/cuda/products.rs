@@ -42,7 +42,8 @@ pub(super) fn look_for_library() -> Result<(), GpuError> {
 struct Key {
     layouts: Layouts,
     narrow: bool,
-    alignments: [u32; 3],
+    /// Of both factors, the addend and the result.
+    alignments: [u32; 4],
 }
 
 /// A product of certain sizes, prepared: descriptions of the matrices, and the algorithm that the library
@@ -107,7 +108,7 @@ impl Products {
                 plan.second.0,
                 device(product.c),
                 plan.result.0,
-                device(product.c),
+                device(product.d),
                 plan.result.0,
                 &raw const plan.algorithm,
                 device(self.workspace),
@@ -123,7 +124,7 @@ impl Products {
         let key = Key {
             layouts: Layouts::of(product),
             narrow: product.precision == Precision::Bf16,
-            alignments: [product.b.address, product.a.address, product.c].map(alignment),
+            alignments: [product.b.address, product.a.address, product.c, product.d].map(alignment),
         };
         let mut plans = self.plans.borrow_mut();
         if let Some(plan) = plans.get(&key) {
@@ -251,7 +252,7 @@ impl Drop for MatrixLayout {
 struct Preference(sys::cublasLtMatmulPreference_t);
 
 impl Preference {
-    fn new([first, second, product]: [u32; 3]) -> Result<Self, CublasError> {
+    fn new([first, second, addend, product]: [u32; 4]) -> Result<Self, CublasError> {
         use sys::cublasLtMatmulPreferenceAttributes_t::{
             CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
             CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
@@ -265,7 +266,7 @@ impl Preference {
         for (attribute, alignment) in [
             (CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, first),
             (CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, second),
-            (CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, product),
+            (CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, addend),
             (CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, product),
         ] {
             preference.set(attribute, &alignment)?;

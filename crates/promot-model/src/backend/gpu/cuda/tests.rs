@@ -321,7 +321,8 @@ fn copies_and_multiplies(driver: &CudaDriver) {
             b: factor(b_at, (k, n), b_transposed, &b),
             precision,
             c: c_at,
-            c_stride: n + 1,
+            d: c_at,
+            stride: n + 1,
             alpha: 2.0,
             beta: 0.0,
         };

@@ -204,19 +204,19 @@ static float value(const void *values, const struct layout *layout, uint64_t row
 int cublasLtMatmul(void *handle, struct description *description, const float *alpha, const void *a, struct layout *la,
                    const void *b, struct layout *lb, const float *beta, const float *c, struct layout *lc, float *d,
                    struct layout *ld, const struct algorithm *algorithm, void *workspace, size_t bytes, void *stream) {
-    (void)handle, (void)lc;
+    (void)handle;
     const void *addresses[4] = {a, b, c, d};
     for (int i = 0; i < 4; ++i)
         if (algorithm->data[i] == 0 || (uintptr_t)addresses[i] % algorithm->data[i] != 0) return INVALID;
-    if (algorithm->data[4] > bytes || workspace == NULL || stream == NULL || c != d) return INVALID;
+    if (algorithm->data[4] > bytes || workspace == NULL || stream == NULL) return INVALID;
     const int *transposed = description->transposed;
     for (uint64_t column = 0; column < ld->columns; ++column)
         for (uint64_t row = 0; row < ld->rows; ++row) {
             float sum = 0;
             for (uint64_t k = 0; k < columns(la, transposed[0]); ++k)
                 sum += value(a, la, row, k, transposed[0]) * value(b, lb, k, column, transposed[1]);
-            float *to = &d[column * (uint64_t)ld->stride + row];
-            *to = *alpha * sum + (*beta == 0 ? 0 : *beta * *to);
+            float addend = *beta == 0 ? 0 : *beta * c[column * (uint64_t)lc->stride + row];
+            d[column * (uint64_t)ld->stride + row] = *alpha * sum + addend;
         }
     return OK;
 }
