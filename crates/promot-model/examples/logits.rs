@@ -71,5 +71,6 @@ fn target_logits(model: &T5<Host>, input: &[u32], target: &[u32]) -> Vec<f32> {
     let mut decoder = model.decoder_for(&encoded);
     let start = [model.config().decoder_start_token_id];
     let shifted = start.iter().chain(target).take(target.len());
-    shifted.flat_map(|&token| decoder.step(&[token])).collect()
+    let logits = shifted.flat_map(|&token| decoder.step(&[token]).logits());
+    logits.collect()
 }

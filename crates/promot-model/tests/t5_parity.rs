@@ -36,7 +36,7 @@ fn encoder_states_and_logits_agree() {
                 let at = (start + position) * vocab_size;
                 fixture.assert_close(
                     &format!("logits of row {row}, position {position}"),
-                    &decoder.step(&[token]),
+                    &decoder.step(&[token]).logits(),
                     &expected[at..at + vocab_size],
                 );
             }

@@ -6,7 +6,7 @@ use promot_core::Ragged;
 
 use super::llama::{EMBEDDING, Llama, Pass, positions};
 use crate::backend::Backend;
-use crate::generate::Decoder;
+use crate::generate::{Decoder, NextTokens};
 use crate::graph::{Graph, Var};
 use crate::ops::attention::{Layout, Part, attention_part, merge_parts};
 use crate::ops::embedding::embedding;
@@ -230,11 +230,9 @@ struct Step<B: Backend> {
 }
 
 impl<B: Backend> Decoder for LlamaDecoder<'_, B> {
-    fn vocab_size(&self) -> usize {
-        self.model.config().vocab_size
-    }
+    type Device = B;
 
-    fn step(&mut self, tokens: &[u32]) -> Vec<f32> {
+    fn step(&mut self, tokens: &[u32]) -> NextTokens<B> {
         let count = tokens.len();
         assert_eq!(count, self.source_of.len(), "one token a row");
         let model = self.model;
@@ -255,7 +253,7 @@ impl<B: Backend> Decoder for LlamaDecoder<'_, B> {
         self.steps += 1;
         self.continued = (0..count).collect();
         let logits = pass.logits(&mut graph, &x);
-        model.device.download(logits.slice())
+        NextTokens::new(&model.device, logits)
     }
 
     /// # Panics

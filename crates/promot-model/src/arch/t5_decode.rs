@@ -8,13 +8,14 @@ use super::loss::Dropouts;
 use super::t5::{EMBEDDING, T5};
 use super::t5_pass::Stack;
 use crate::backend::Backend;
-use crate::generate::Decoder;
+use crate::generate::{Decoder, NextTokens};
 use crate::graph::{Graph, Var};
 use crate::ops::attention::attention;
 use crate::ops::embedding::embedding;
 use crate::ops::kv_cache;
 use crate::ops::linear::linear;
 use crate::ops::projection::{linear_add, norm_linears};
+use crate::ops::scale::scale;
 
 /// Encoder states of a batch.
 pub struct Encoded<B: Backend> {
@@ -119,11 +120,9 @@ fn offsets_of(lengths: impl Iterator<Item = usize>) -> Arc<[usize]> {
 }
 
 impl<B: Backend> Decoder for T5Decoder<'_, B> {
-    fn vocab_size(&self) -> usize {
-        self.model.config().vocab_size
-    }
+    type Device = B;
 
-    fn step(&mut self, tokens: &[u32]) -> Vec<f32> {
+    fn step(&mut self, tokens: &[u32]) -> NextTokens<B> {
         assert_eq!(tokens.len(), self.source_of.len(), "one token a row");
         let past = self.steps;
         self.steps += 1;
@@ -171,14 +170,13 @@ impl<B: Backend> Decoder for T5Decoder<'_, B> {
             x = pass.feed_forward(&mut graph, &layer, &x, [None; 2]);
         }
         let x = pass.norm(&mut graph, "decoder.final_layer_norm.weight", &x);
-        let logits = linear(&mut graph, &x, &pass.head());
+        let mut logits = linear(&mut graph, &x, &pass.head());
         self.continued = (0..tokens.len()).collect();
-        let mut logits = model.device.download(logits.slice());
-        let scale = model.config().logit_scale(model.is_tied());
-        if scale != 1.0 {
-            logits.iter_mut().for_each(|logit| *logit *= scale);
+        let factor = model.config().logit_scale(model.is_tied());
+        if factor != 1.0 {
+            logits = scale(&mut graph, &logits, factor);
         }
-        logits
+        NextTokens::new(&model.device, logits)
     }
 
     /// # Panics

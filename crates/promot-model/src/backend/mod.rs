@@ -117,6 +117,7 @@ pub trait Backend:
     + ops::rms_norm::Kernels
     + ops::rope::Kernels
     + ops::scale::Kernels
+    + ops::top_tokens::Kernels
 {
 }
 
@@ -134,5 +135,6 @@ impl<D> Backend for D where
         + ops::rms_norm::Kernels
         + ops::rope::Kernels
         + ops::scale::Kernels
+        + ops::top_tokens::Kernels
 {
 }

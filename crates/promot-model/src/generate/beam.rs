@@ -7,10 +7,7 @@
 
 use std::collections::HashSet;
 
-use rayon::prelude::*;
-
-use super::candidates::{Candidate, best_candidates};
-use super::{Decoder, GenerateOptions, LengthPenalty};
+use super::{Decoder, GenerateOptions, LengthPenalty, NextToken};
 
 #[derive(Clone)]
 struct Hypothesis {
@@ -74,7 +71,6 @@ pub(super) fn decode(
     ends: &HashSet<u32>,
     options: &GenerateOptions,
 ) -> Vec<Vec<u32>> {
-    let vocab_size = decoder.vocab_size();
     let mut answers = vec![Vec::new(); starts.len()];
     let mut searches: Vec<Search> = (0..starts.len())
         .map(|row| Search {
@@ -100,14 +96,14 @@ pub(super) fn decode(
             .iter()
             .flat_map(|s| s.beams.iter().map(|beam| beam.last(starts[s.row])))
             .collect();
-        let logits = decoder.step(&inputs);
-        let candidates = candidates_of(&searches, &logits, vocab_size, 2 * options.beams);
+        let next_tokens = decoder.step(&inputs).top(2 * options.beams);
 
         let mut kept = Vec::new();
         let mut next = Vec::new();
         let mut first_row = 0;
-        for (mut search, candidates) in searches.into_iter().zip(candidates) {
+        for mut search in searches {
             let rows = search.beams.len();
+            let candidates = best_candidates(&search.beams, &next_tokens[first_row..][..rows]);
             let (beams, sources) = advance(&mut search, &candidates, ends, length);
             let best = beams
                 .first()
@@ -135,27 +131,29 @@ pub(super) fn decode(
     answers
 }
 
-/// The best continuations of each search's beams, whose logits follow each other.
-fn candidates_of(
-    searches: &[Search],
-    logits: &[f32],
-    vocab_size: usize,
-    count: usize,
-) -> Vec<Vec<Candidate>> {
-    let mut rest = logits;
-    let mut parts = Vec::with_capacity(searches.len());
-    for search in searches {
-        let (part, after) = rest.split_at(search.beams.len() * vocab_size);
-        parts.push((search, part));
-        rest = after;
+/// A continuation of a beam.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Candidate {
+    beam: usize,
+    token: u32,
+    log_probability: f32,
+}
+
+/// The best continuations of a row's beams, as many as each beam has, best first; of equals those of the
+/// first beam, in its order.
+fn best_candidates(beams: &[Beam], next_tokens: &[Vec<NextToken>]) -> Vec<Candidate> {
+    let mut all = Vec::new();
+    for (index, (beam, next)) in beams.iter().zip(next_tokens).enumerate() {
+        all.extend(next.iter().map(|next| Candidate {
+            beam: index,
+            token: next.token,
+            log_probability: beam.log_probability + next.log_probability,
+        }));
     }
-    parts
-        .into_par_iter()
-        .map(|(search, logits)| {
-            let log_probabilities = search.beams.iter().map(|beam| beam.log_probability);
-            best_candidates(log_probabilities, logits, vocab_size, count)
-        })
-        .collect()
+    // Stable: equals stay in order.
+    all.sort_by(|a, b| b.log_probability.total_cmp(&a.log_probability));
+    all.truncate(next_tokens.first().map_or(0, Vec::len));
+    all
 }
 
 /// Sorts candidates into finished hypotheses and the next beams; returns these and the beams they

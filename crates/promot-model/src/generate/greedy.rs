@@ -2,10 +2,7 @@
 
 use std::collections::HashSet;
 
-use rayon::prelude::*;
-
 use super::Decoder;
-use super::candidates::best_token;
 
 pub(super) fn decode(
     decoder: &mut impl Decoder,
@@ -13,7 +10,6 @@ pub(super) fn decode(
     ends: &HashSet<u32>,
     max_new_tokens: usize,
 ) -> Vec<Vec<u32>> {
-    let vocab_size = decoder.vocab_size();
     let mut answers = vec![Vec::new(); starts.len()];
     // Rows that go on: which answer they write, and the token they wrote last.
     let mut active: Vec<(usize, u32)> = starts.iter().copied().enumerate().collect();
@@ -22,11 +18,7 @@ pub(super) fn decode(
             break;
         }
         let last: Vec<u32> = active.iter().map(|&(_, token)| token).collect();
-        let logits = decoder.step(&last);
-        let best: Vec<u32> = logits
-            .par_chunks_exact(vocab_size)
-            .map(best_token)
-            .collect();
+        let best = decoder.step(&last).best();
         let mut kept = Vec::new();
         let mut next = Vec::new();
         for (i, (&(answer, _), token)) in active.iter().zip(best).enumerate() {

@@ -1,20 +1,25 @@
 //! Greedy decoding and beam search over anything that decodes a token a row and step.
 
 mod beam;
-mod candidates;
 mod greedy;
+mod next_tokens;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
+pub use next_tokens::NextTokens;
+
+use crate::backend::Backend;
+pub use crate::ops::top_tokens::NextToken;
+
 /// Decodes rows in step: each call feeds one token to every row.
 pub trait Decoder {
-    /// How many tokens there are to choose from (V).
-    fn vocab_size(&self) -> usize;
-    /// Feeds one token to every row; returns the logits of the next one, `(rows, V)` row by row.
-    fn step(&mut self, tokens: &[u32]) -> Vec<f32>;
+    /// Where the logits are.
+    type Device: Backend;
+    /// Feeds one token to every row; returns what may come next.
+    fn step(&mut self, tokens: &[u32]) -> NextTokens<Self::Device>;
     /// Keeps `rows[i]` as row `i`: repeats and drops rows and re-orders those that answer one
     /// source, never past those of another.
     fn select(&mut self, rows: &[usize]);

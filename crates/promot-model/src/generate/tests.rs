@@ -1,6 +1,8 @@
 //! Decoding of Markov chains, whose best answers can be found by trying all.
 
 use super::*;
+use crate::backend::{Device as _, Host};
+use crate::graph::Var;
 
 const START: u32 = 0;
 const END: u32 = 1;
@@ -33,17 +35,16 @@ impl Markov {
 }
 
 impl Decoder for Markov {
-    fn vocab_size(&self) -> usize {
-        VOCAB
-    }
-    fn step(&mut self, tokens: &[u32]) -> Vec<f32> {
+    type Device = Host;
+
+    fn step(&mut self, tokens: &[u32]) -> NextTokens<Host> {
         assert_eq!(tokens.len(), self.sources.len());
         self.rows_stepped += tokens.len();
-        self.sources
-            .iter()
-            .zip(tokens)
-            .flat_map(|(&s, &t)| Self::logits(s, t))
-            .collect()
+        let rows = self.sources.iter().zip(tokens);
+        let logits = rows.flat_map(|(&s, &t)| Self::logits(s, t)).collect();
+        let host = Host::new();
+        let logits = host.tensor(logits, (tokens.len(), VOCAB));
+        NextTokens::new(&host, Var::constant(logits))
     }
     fn select(&mut self, rows: &[usize]) {
         self.sources = rows.iter().map(|&row| self.sources[row]).collect();

@@ -15,6 +15,7 @@ pub mod rms_norm;
 pub mod rope;
 pub mod scale;
 pub mod select_rows;
+pub mod top_tokens;
 
 mod kept;
 pub(crate) mod math;

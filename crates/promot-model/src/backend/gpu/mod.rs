@@ -205,6 +205,13 @@ impl Gpu {
         values.map(|&value| f64::from_ne_bytes(value)).collect()
     }
 
+    /// 32-bit numbers of the device.
+    pub(crate) fn download_u32(&self, slice: &GpuSlice) -> Vec<u32> {
+        let bytes = self.download_bytes(slice);
+        let values = bytes.as_chunks::<4>().0.iter();
+        values.map(|&value| u32::from_ne_bytes(value)).collect()
+    }
+
     /// The bytes of `slice`; zeros if the device failed.
     fn download_bytes(&self, slice: &GpuSlice) -> Vec<u8> {
         let mut bytes = vec![0; 4 * slice.len()];

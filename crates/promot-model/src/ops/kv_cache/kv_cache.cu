@@ -8,7 +8,8 @@ extend_cache(float *y, const float *cache, const float *added, const u32 *source
              u64 len) {
     u64 row_len = cached + width;
     for (u64 i = blockIdx.x * 256ull + threadIdx.x; i < len; i += gridDim.x * 256ull) {
-        u64 row = i / row_len, place = i % row_len;
+        // Divisions of 64-bit numbers take far longer.
+        u64 row = i >> 32 ? i / row_len : (u32)i / (u32)row_len, place = i - row * row_len;
         y[i] = place < cached ? cache[sources[row] * cached + place]
                               : added[row * width + (place - cached)];
     }
