@@ -76,6 +76,8 @@ def arguments() -> argparse.Namespace:
     add("--batch", type=int, default=64, help="rows in a batch (default: 64)")
     add("--device", choices=["cpu", "cuda"], default="cpu", help="of both sides (default: cpu)")
     add("--threads", type=int, default=os.cpu_count(), help="of each side (default: all)")
+    add("--alone", action="store_true",
+        help="measure only this project: for sizes that the other side has no memory for")
     add("--follow", type=int, metavar="N",
         help="measure nothing; train N steps on both sides and print how far losses drift apart "
         "(finetune, unless --cases says otherwise)")
@@ -95,6 +97,8 @@ def arguments() -> argparse.Namespace:
     if args.steps < 1 or args.warmup < 0 or args.batch < 1:
         parser.error("--steps and --batch are at least 1, --warmup at least 0")
     args.cases = args.cases or (["finetune"] if args.follow else [*TRAINING, *BEAMS])
+    if args.alone and args.follow:
+        parser.error("--follow compares with the other side, which --alone leaves out")
     if args.follow and not set(args.cases) <= set(TRAINING):
         parser.error("--follow trains: " + ", ".join(TRAINING))
     return args
@@ -157,6 +161,8 @@ class Comparison:
             "ours": [self.worker, "work"],
             "pytorch": [self.args.python, PEER / "torch_worker.py"],
         }
+        if self.args.alone:
+            del programs["pytorch"]
         return [
             Side(
                 name,
@@ -181,20 +187,18 @@ class Comparison:
             for side in sides:
                 side.kill()
         tokens, needed = self.costs(case)
-        ours, theirs = (side.to_json(tokens, needed) for side in measured)
+        result["others_busy"] = others
+        for side, numbers in zip(sides, measured):
+            result[side.name] = numbers.to_json(tokens, needed)
+        if self.args.alone:
+            return result
         agreement = (
             compare_losses(answers, precision)
             if case in TRAINING
             else compare_answers(answers, NEW_TOKENS)
         )
-        ratio = theirs["median_seconds"] / ours["median_seconds"]
-        return result | {
-            "ours": ours,
-            "pytorch": theirs,
-            "ratio": ratio,
-            "agreement": agreement,
-            "others_busy": others,
-        }
+        ratio = result["pytorch"]["median_seconds"] / result["ours"]["median_seconds"]
+        return result | {"ratio": ratio, "agreement": agreement}
 
     def costs(self, case: str) -> tuple[list[int], list[float]]:
         """Encoder tokens and operations of every measured step."""
@@ -285,7 +289,10 @@ def compare(args: argparse.Namespace, work: Path) -> bool:
     print(report.heading(results))
     print()
     print(report.table(results))
-    return all(case.get("agreement", {}).get("agree", False) for case in results["cases"])
+    return all(
+        "ours" in case if args.alone else case.get("agreement", {}).get("agree", False)
+        for case in results["cases"]
+    )
 
 
 def main() -> None:

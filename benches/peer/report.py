@@ -48,19 +48,20 @@ def _row(case: dict, ceilings: dict) -> list[str]:
     if "failed" in case:
         reason = case["failed"].splitlines()[0]
         return start + ["-"] * (len(COLUMNS) - 4) + [reason, "-"]
-    ours, theirs = case["ours"], case["pytorch"]
+    sides = [case["ours"], case.get("pytorch")]
     ceiling = ceilings[case["precision"]]
+
+    def each(show) -> list[str]:
+        return ["-" if side is None else show(side) for side in sides]
+
     return (
         start
-        + [
-            f"{_seconds(side['median_seconds'])} ({_seconds(side['min_seconds'])})"
-            for side in (ours, theirs)
-        ]
-        + [f"{case['ratio']:.2f}"]
-        + [f"{side['encoder_tokens_per_second']:.0f}" for side in (ours, theirs)]
-        + [f"{side['gflops'] / ceiling:.0%}" for side in (ours, theirs)]
-        + [_mebibytes(side["peak_bytes"]) for side in (ours, theirs)]
-        + [_agreement(case["agreement"])]
+        + each(lambda side: f"{_seconds(side['median_seconds'])} ({_seconds(side['min_seconds'])})")
+        + [f"{case['ratio']:.2f}" if "ratio" in case else "-"]
+        + each(lambda side: f"{side['encoder_tokens_per_second']:.0f}")
+        + each(lambda side: f"{side['gflops'] / ceiling:.0%}")
+        + each(lambda side: _mebibytes(side["peak_bytes"]))
+        + [_agreement(case["agreement"]) if "agreement" in case else "-"]
         + [_share(case["others_busy"])]
     )
 

@@ -96,14 +96,16 @@ pub(super) fn decode(
             .iter()
             .flat_map(|s| s.beams.iter().map(|beam| beam.last(starts[s.row])))
             .collect();
-        let next_tokens = decoder.step(&inputs).top(2 * options.beams);
+        let count = 2 * options.beams;
+        let next_tokens = decoder.step(&inputs).top(count);
 
         let mut kept = Vec::new();
         let mut next = Vec::new();
         let mut first_row = 0;
         for mut search in searches {
             let rows = search.beams.len();
-            let candidates = best_candidates(&search.beams, &next_tokens[first_row..][..rows]);
+            let next_tokens = &next_tokens[first_row..][..rows];
+            let candidates = best_candidates(&search.beams, next_tokens, count);
             let (beams, sources) = advance(&mut search, &candidates, ends, length);
             let best = beams
                 .first()
@@ -139,9 +141,9 @@ struct Candidate {
     log_probability: f32,
 }
 
-/// The best continuations of a row's beams, as many as each beam has, best first; of equals those of the
-/// first beam, in its order.
-fn best_candidates(beams: &[Beam], next_tokens: &[Vec<NextToken>]) -> Vec<Candidate> {
+/// The `count` best continuations of a row's beams, best first; of equals those of the first beam, in its
+/// order.
+fn best_candidates(beams: &[Beam], next_tokens: &[Vec<NextToken>], count: usize) -> Vec<Candidate> {
     let mut all = Vec::new();
     for (index, (beam, next)) in beams.iter().zip(next_tokens).enumerate() {
         all.extend(next.iter().map(|next| Candidate {
@@ -152,7 +154,7 @@ fn best_candidates(beams: &[Beam], next_tokens: &[Vec<NextToken>]) -> Vec<Candid
     }
     // Stable: equals stay in order.
     all.sort_by(|a, b| b.log_probability.total_cmp(&a.log_probability));
-    all.truncate(next_tokens.first().map_or(0, Vec::len));
+    all.truncate(count);
     all
 }
 
@@ -184,4 +186,49 @@ fn advance(
         }
     }
     (beams, sources)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beam(log_probability: f32) -> Beam {
+        Beam {
+            tokens: Vec::new(),
+            log_probability,
+        }
+    }
+
+    fn next(tokens: [(u32, f32); 3]) -> Vec<NextToken> {
+        let next = |(token, log_probability)| NextToken {
+            token,
+            log_probability,
+        };
+        tokens.map(next).to_vec()
+    }
+
+    #[test]
+    fn candidates_are_the_best_of_all_beams_and_may_be_more_than_a_beam_has() {
+        let beams = [beam(-1.0), beam(-1.5)];
+        let next_tokens = [
+            next([(4, -0.5), (7, -1.0), (2, -4.0)]),
+            next([(7, -0.25), (3, -0.5), (1, -9.0)]),
+        ];
+        let best = |count| -> Vec<(usize, u32, f32)> {
+            let best = best_candidates(&beams, &next_tokens, count);
+            let parts = |c: &Candidate| (c.beam, c.token, c.log_probability);
+            best.iter().map(parts).collect()
+        };
+        // Of equals the first beam's.
+        let expected = [
+            (0, 4, -1.5),
+            (1, 7, -1.75),
+            (0, 7, -2.0),
+            (1, 3, -2.0),
+            (0, 2, -5.0),
+        ];
+        assert_eq!(best(5), expected);
+        assert_eq!(best(2), expected[..2]);
+        assert_eq!(best(100).len(), 6);
+    }
 }
