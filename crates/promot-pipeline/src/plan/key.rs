@@ -70,10 +70,11 @@ pub(super) fn facts(
         StageKind::Data(params) => serde_json::to_value(params),
         StageKind::Mix(params) => serde_json::to_value(params),
         StageKind::Pretrain(params) => serde_json::to_value(params),
-        StageKind::PromptTune(params) => serde_json::to_value(params),
+        StageKind::PromptTune(params) | StageKind::JointTune(params) => {
+            serde_json::to_value(params)
+        }
         StageKind::LoraTune(params) => serde_json::to_value(params),
         StageKind::ModelTune(params) => serde_json::to_value(params),
-        StageKind::JointTune(params) => serde_json::to_value(params),
         StageKind::RandomPrompt(params) => serde_json::to_value(params),
         StageKind::Eval(params) => serde_json::to_value(params),
         StageKind::Curve(params) => serde_json::to_value(params),

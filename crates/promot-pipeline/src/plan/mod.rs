@@ -20,9 +20,9 @@ pub use device::{ComputeDevice, DeviceRequest, FoundDevice, UnknownDevice};
 pub use params::{
     BaseModel, Checkpoint, CurriculumParams, CurveModel, CurveParams, DataFiles, DataParams,
     DataSource, DrawShots, DriftParams, EvalModel, EvalParams, EvalTask, FileSet, ForeignParams,
-    GradientsModel, GradientsParams, JointTuneParams, LoraTuneParams, MixParams, MixPart,
-    ModelSize, ModelTuneParams, OptimizerKind, PretrainParams, PromptTuneParams, Published,
-    PublishedScore, RandomPromptParams, SelectBy, SelectParams, StageKind, StopWhen, TrainParams,
+    GradientsModel, GradientsParams, LoraTuneParams, MixParams, MixPart, ModelSize,
+    ModelTuneParams, OptimizerKind, PretrainParams, PromptTuneParams, Published, PublishedScore,
+    RandomPromptParams, SelectBy, SelectParams, StageKind, StopWhen, TrainParams,
 };
 pub use tasks::TaskSet;
 pub use why::{Staleness, staleness};

@@ -40,8 +40,7 @@ pub(super) fn check_widths(
         }
         for (prompt, model) in uses {
             let from = match widths.kind(prompt) {
-                Some(StageKind::PromptTune(params)) => &params.from,
-                Some(StageKind::JointTune(params)) => &params.from,
+                Some(StageKind::PromptTune(params) | StageKind::JointTune(params)) => &params.from,
                 Some(StageKind::RandomPrompt(params)) => &params.from,
                 _ => continue,
             };

@@ -7,23 +7,18 @@ use promot_model::arch::Model;
 use promot_model::checkpoint::{SavePrecision, save_prompt};
 use promot_model::train::{Adapters, TrainingBackend, Tune};
 
-use super::prompts::fresh_prompt;
-use super::training::{
-    PROMPT_DIRECTORY, Work, starting_model, tune, tuned_tasks, write_model, write_result,
-};
-use crate::plan::{JointTuneParams, Stage};
+use super::prompts::fresh_start;
+use super::training::{PROMPT_DIRECTORY, Work, tune, write_model, write_result};
+use crate::plan::{PromptTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 
 pub(crate) fn run<B: TrainingBackend>(
-    params: &JointTuneParams,
+    params: &PromptTuneParams,
     stage: &Stage,
     directory: &StageDirectory,
     context: &Context<'_, B>,
 ) -> Result<(), RunError> {
-    let model = starting_model(params.from.as_deref(), context)?;
-    let (mut tasks, _) = tuned_tasks(&params.on, context)?;
-    tasks.iter_mut().for_each(|task| task.prompt = Some(0));
-    let start = Adapters::prompts(vec![fresh_prompt(stage, &model, context)]);
+    let (model, tasks, start) = fresh_start(params, stage, context)?;
     let layout = |to: &Path, tuned: &Model<B>, adapters: &Adapters| {
         write_model(to, tuned, &model.tokenizer, SavePrecision::F32)?;
         // The prompt belongs to the model that it was tuned with, which this stage makes.

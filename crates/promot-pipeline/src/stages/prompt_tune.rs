@@ -6,8 +6,8 @@ use promot_model::arch::Model;
 use promot_model::checkpoint::save_prompt;
 use promot_model::train::{Adapters, TrainingBackend, Tune};
 
-use super::prompts::fresh_prompt;
-use super::training::{Work, base_name, starting_model, tune, tuned_tasks, write_result};
+use super::prompts::fresh_start;
+use super::training::{Work, base_name, tune, write_result};
 use crate::plan::{PromptTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 
@@ -17,10 +17,7 @@ pub(crate) fn run<B: TrainingBackend>(
     directory: &StageDirectory,
     context: &Context<'_, B>,
 ) -> Result<(), RunError> {
-    let model = starting_model(params.from.as_deref(), context)?;
-    let (mut tasks, _) = tuned_tasks(&params.on, context)?;
-    tasks.iter_mut().for_each(|task| task.prompt = Some(0));
-    let start = Adapters::prompts(vec![fresh_prompt(stage, &model, context)]);
+    let (model, tasks, start) = fresh_start(params, stage, context)?;
     let base = base_name(params.from.as_deref(), context);
     let layout = |to: &Path, model: &Model<B>, adapters: &Adapters| {
         save_prompt(&adapters.prompts[0], &model.config(), &base, to)

@@ -1,10 +1,11 @@
 //! Soft prompts as they are before anybody tunes them.
 
 use promot_model::prompt::{PromptInit, SoftPrompt};
-use promot_model::train::TrainingBackend;
+use promot_model::train::{Adapters, TrainingBackend};
 
-use crate::plan::{Stage, StageKind};
-use crate::run::{Context, LoadedModel};
+use super::training::{TunedTask, starting_model, tuned_tasks};
+use crate::plan::{PromptTuneParams, Stage, StageKind};
+use crate::run::{Context, LoadedModel, RunError};
 
 /// The prompt that `stage` makes for `model`, before it is tuned.
 ///
@@ -16,8 +17,9 @@ pub(super) fn fresh_prompt<B: TrainingBackend>(
     context: &Context<'_, B>,
 ) -> SoftPrompt {
     let (length, from_vocabulary) = match &stage.kind {
-        StageKind::PromptTune(params) => (params.length, params.init_from_vocabulary),
-        StageKind::JointTune(params) => (params.length, params.init_from_vocabulary),
+        StageKind::PromptTune(params) | StageKind::JointTune(params) => {
+            (params.length, params.init_from_vocabulary)
+        }
         StageKind::RandomPrompt(params) => (params.length, params.init_from_vocabulary),
         _ => unreachable!("types were checked"),
     };
@@ -30,4 +32,18 @@ pub(super) fn fresh_prompt<B: TrainingBackend>(
     };
     let seed = context.plan.seed.child(&stage.name, "prompt");
     SoftPrompt::init(&model.model, length, init, seed)
+}
+
+/// What a stage that tunes a fresh prompt starts from: the model, the rows, all of them after the prompt, and
+/// the prompt itself.
+pub(super) fn fresh_start<B: TrainingBackend>(
+    params: &PromptTuneParams,
+    stage: &Stage,
+    context: &Context<'_, B>,
+) -> Result<(LoadedModel<B>, Vec<TunedTask>, Adapters), RunError> {
+    let model = starting_model(params.from.as_deref(), context)?;
+    let (mut tasks, _) = tuned_tasks(&params.on, context)?;
+    tasks.iter_mut().for_each(|task| task.prompt = Some(0));
+    let start = Adapters::prompts(vec![fresh_prompt(stage, &model, context)]);
+    Ok((model, tasks, start))
 }

@@ -16,8 +16,8 @@ pub use measure::{
     GradientsModel, GradientsParams, Published, PublishedScore,
 };
 pub use stages::{
-    CurriculumParams, JointTuneParams, LoraTuneParams, ModelSize, ModelTuneParams, PretrainParams,
-    PromptTuneParams, RandomPromptParams,
+    CurriculumParams, LoraTuneParams, ModelSize, ModelTuneParams, PretrainParams, PromptTuneParams,
+    RandomPromptParams,
 };
 pub use train::{
     DriftParams, ForeignParams, OptimizerKind, SelectBy, SelectParams, StopWhen, TrainParams,
@@ -94,7 +94,7 @@ pub enum StageKind {
     /// Stage 2 of ProMoT with a prompt, standard fine-tuning without.
     ModelTune(ModelTuneParams),
     /// A soft prompt and the model tuned at once.
-    JointTune(JointTuneParams),
+    JointTune(PromptTuneParams),
     /// A soft prompt that nobody tunes.
     RandomPrompt(RandomPromptParams),
     /// Models measured on tasks.
@@ -127,10 +127,9 @@ impl StageKind {
     pub fn train(&self) -> Option<&TrainParams> {
         match self {
             Self::Pretrain(params) => Some(&params.train),
-            Self::PromptTune(params) => Some(&params.train),
+            Self::PromptTune(params) | Self::JointTune(params) => Some(&params.train),
             Self::LoraTune(params) => Some(&params.train),
             Self::ModelTune(params) => Some(&params.train),
-            Self::JointTune(params) => Some(&params.train),
             Self::Data(_)
             | Self::Mix(_)
             | Self::RandomPrompt(_)
@@ -143,10 +142,9 @@ impl StageKind {
     pub(super) fn train_mut(&mut self) -> Option<&mut TrainParams> {
         match self {
             Self::Pretrain(params) => Some(&mut params.train),
-            Self::PromptTune(params) => Some(&mut params.train),
+            Self::PromptTune(params) | Self::JointTune(params) => Some(&mut params.train),
             Self::LoraTune(params) => Some(&mut params.train),
             Self::ModelTune(params) => Some(&mut params.train),
-            Self::JointTune(params) => Some(&mut params.train),
             _ => None,
         }
     }
@@ -154,10 +152,9 @@ impl StageKind {
     /// The data or mix stage that it tunes on, if it does.
     pub fn tuned_on(&self) -> Option<&str> {
         match self {
-            Self::PromptTune(params) => Some(&params.on),
+            Self::PromptTune(params) | Self::JointTune(params) => Some(&params.on),
             Self::LoraTune(params) => Some(&params.on),
             Self::ModelTune(params) => Some(&params.on),
-            Self::JointTune(params) => Some(&params.on),
             _ => None,
         }
     }

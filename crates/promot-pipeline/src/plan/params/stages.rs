@@ -41,12 +41,13 @@ pub struct CurriculumParams {
     pub zero_shot: u64,
 }
 
-/// Stage 1 of ProMoT.
+/// A soft prompt that is tuned: alone, which is stage 1 of ProMoT, or with the model at once, the joint
+/// ablation (paper section 5.5).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PromptTuneParams {
     /// The data stage.
     pub on: String,
-    /// The stage whose model is frozen; the base model if none.
+    /// The stage whose model is frozen, or tuned with the prompt; the base model if none.
     pub from: Option<String>,
     /// Rows of the prompt (P).
     pub length: usize,
@@ -85,21 +86,6 @@ pub struct ModelTuneParams {
     /// The stage whose prompt precedes every row, or whose changes of weights are attached, frozen.
     /// A mix says so for each task itself.
     pub prompt: Option<String>,
-    /// How to train.
-    pub train: TrainParams,
-}
-
-/// The joint ablation (paper section 5.5): a soft prompt and the model tuned at once.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct JointTuneParams {
-    /// The data stage.
-    pub on: String,
-    /// The stage whose model is tuned; the base model if none.
-    pub from: Option<String>,
-    /// Rows of the prompt (P).
-    pub length: usize,
-    /// Whether the prompt starts from sampled vocabulary rows rather than uniform noise.
-    pub init_from_vocabulary: bool,
     /// How to train.
     pub train: TrainParams,
 }

@@ -5,8 +5,8 @@ use promot_model::optim::Decay;
 
 use super::{Reader, Wanted};
 use crate::plan::params::{
-    CurriculumParams, JointTuneParams, LoraTuneParams, ModelSize, ModelTuneParams, OptimizerKind,
-    PretrainParams, PromptTuneParams, RandomPromptParams, TrainParams,
+    CurriculumParams, LoraTuneParams, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams,
+    PromptTuneParams, RandomPromptParams, TrainParams,
 };
 use crate::spec::{Fields, Node};
 
@@ -101,7 +101,7 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn joint_tune(&mut self, node: &Node) -> Option<JointTuneParams> {
+    pub(super) fn joint_tune(&mut self, node: &Node) -> Option<PromptTuneParams> {
         let mut fields = Fields::of(node, "joint_tune", self.diagnostics);
         let on = self.required_stage(&mut fields, "on", Wanted::Data);
         let from = self.model_name(&mut fields, "from");
@@ -115,7 +115,7 @@ impl Reader<'_> {
             self.diagnostics,
         ));
         fields.finish(self.diagnostics);
-        Some(JointTuneParams {
+        Some(PromptTuneParams {
             on: on?,
             from,
             length,
