@@ -79,7 +79,120 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    use super::Pool;
+    use std::cell::RefCell;
+
+    use super::super::{Launch, Product};
+    use super::*;
+
+    /// Gives memory at one address after another, `limit` bytes at most, and does nothing else.
+    struct Memory {
+        limit: usize,
+        given: RefCell<Vec<(Address, usize)>>,
+    }
+
+    impl Memory {
+        fn new(limit: usize) -> Self {
+            Self {
+                limit,
+                given: RefCell::default(),
+            }
+        }
+
+        fn held(&self) -> usize {
+            self.given.borrow().iter().map(|&(_, bytes)| bytes).sum()
+        }
+    }
+
+    impl Driver for Memory {
+        fn name(&self) -> String {
+            "memory".to_owned()
+        }
+
+        fn allocate(&self, bytes: usize) -> Result<Address, GpuError> {
+            let (free, total) = (self.limit - self.held(), self.limit);
+            if bytes > free {
+                return Err(GpuError::OutOfMemory { bytes, free, total });
+            }
+            let mut given = self.given.borrow_mut();
+            let address = given
+                .last()
+                .map_or(256, |&(last, bytes)| last + bytes as Address);
+            given.push((address, bytes));
+            Ok(address)
+        }
+
+        fn free(&self, address: Address) {
+            self.given
+                .borrow_mut()
+                .retain(|&(given, _)| given != address);
+        }
+
+        fn clear(&self, _: Address, _: usize) -> Result<(), GpuError> {
+            unreachable!("only memory is asked for")
+        }
+
+        fn copy_to_device(&self, _: Address, _: &[u8]) -> Result<(), GpuError> {
+            unreachable!("only memory is asked for")
+        }
+
+        fn copy_to_host(&self, _: &mut [u8], _: Address) -> Result<(), GpuError> {
+            unreachable!("only memory is asked for")
+        }
+
+        fn copy(&self, _: Address, _: Address, _: usize) -> Result<(), GpuError> {
+            unreachable!("only memory is asked for")
+        }
+
+        fn launch(&self, _: &Launch<'_>) -> Result<(), GpuError> {
+            unreachable!("only memory is asked for")
+        }
+
+        fn product(&self, _: &Product) -> Result<(), GpuError> {
+            unreachable!("only memory is asked for")
+        }
+
+        fn synchronize(&self) -> Result<(), GpuError> {
+            unreachable!("only memory is asked for")
+        }
+    }
+
+    #[test]
+    fn freed_memory_up_to_twice_as_large_is_used_again() {
+        let (mut pool, driver) = (Pool::default(), Memory::new(1 << 20));
+        let (size, first) = pool.take(4096, &driver).unwrap();
+        assert_eq!(size, 4096);
+        pool.put(size, first, &driver);
+        // Too small, and less than half of it.
+        let (size, second) = pool.take(4608, &driver).unwrap();
+        let (least, third) = pool.take(1792, &driver).unwrap();
+        assert_eq!(
+            (size, least, driver.held()),
+            (4608, 1792, 4096 + 4608 + 1792)
+        );
+        // Half of it; who takes it gives all of it back.
+        assert_eq!(pool.take(2048, &driver).unwrap(), (4096, first));
+        pool.put(4096, first, &driver);
+        pool.put(4608, second, &driver);
+        // The smallest that is large enough.
+        assert_eq!(pool.take(3584, &driver).unwrap(), (4096, first));
+        assert_eq!(pool.take(3584, &driver).unwrap(), (4608, second));
+        assert_eq!(pool.most_held(), 4096 + 4608 + 1792);
+        pool.put(1792, third, &driver);
+    }
+
+    #[test]
+    fn what_lies_unused_is_given_back_before_memory_ends() {
+        let (mut pool, driver) = (Pool::default(), Memory::new(10_000));
+        for size in [4096, 1024] {
+            let (size, address) = pool.take(size, &driver).unwrap();
+            pool.put(size, address, &driver);
+        }
+        assert_eq!(driver.held(), 5120);
+        assert_eq!(pool.take(9216, &driver).unwrap().0, 9216);
+        assert_eq!((driver.held(), pool.most_held()), (9216, 9216));
+        let refused = pool.take(1024, &driver);
+        assert!(matches!(refused, Err(GpuError::OutOfMemory { .. })));
+    }
 
     #[test]
     fn size_classes_waste_at_most_an_eighth_or_some_bytes() {
