@@ -119,6 +119,10 @@ impl Device for Host {
         std::mem::take(slot.get(&mut gradients.0))
     }
 
+    fn take_existing_gradient(gradients: &mut HostGradients, slot: &HostSlot) -> Option<Vec<f32>> {
+        slot.existing(&mut gradients.0).map(std::mem::take)
+    }
+
     fn put_gradient(gradients: &mut HostGradients, slot: &HostSlot, gradient: Vec<f32>) {
         slot.put(&mut gradients.0, gradient);
     }

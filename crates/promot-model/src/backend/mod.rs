@@ -2,12 +2,14 @@
 
 mod bridge;
 pub mod gpu;
+mod gradient;
 mod host;
 mod memory;
 mod tensor;
 mod threads;
 
 pub use gpu::Gpu;
+pub use gradient::WeightGradient;
 pub use host::{Host, HostGradients, HostTape};
 pub use memory::keep_freed_memory;
 pub use tensor::{HostSlot, HostTensor};
@@ -85,6 +87,11 @@ pub trait Device: Clone + 'static {
 
     /// Removes and returns a gradient; zeros when nothing was added to it.
     fn take_gradient(gradients: &mut Self::Gradients, slot: &Self::Slot) -> Self::Buffer;
+    /// Removes and returns what was added to a gradient, if anything was.
+    fn take_existing_gradient(
+        gradients: &mut Self::Gradients,
+        slot: &Self::Slot,
+    ) -> Option<Self::Buffer>;
     /// Puts a gradient back that was taken.
     fn put_gradient(gradients: &mut Self::Gradients, slot: &Self::Slot, gradient: Self::Buffer);
     /// Adds to a gradient: `add` gets its memory (zeros at first) to accumulate into.

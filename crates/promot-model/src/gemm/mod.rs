@@ -13,6 +13,8 @@
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod grid;
 mod kernel;
 mod matrix;
 mod packed;
@@ -23,6 +25,8 @@ mod precision;
 mod product;
 #[cfg(test)]
 mod tests;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod tiled;
 
 pub use kernel::{KERNEL_VARIABLE, kernel_name};
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
@@ -33,4 +37,4 @@ pub use packed::{Factor, Packed};
 pub(crate) use panels::Source;
 pub use precision::Precision;
 pub(crate) use product::{Part, matmul_part};
-pub use product::{Right, matmul, matmul_packed, matmul_serial, product};
+pub use product::{Right, add_product, matmul, matmul_packed, matmul_serial, product};

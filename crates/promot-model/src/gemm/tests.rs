@@ -246,3 +246,30 @@ fn one_thread_or_two(m: usize, k: usize, n: usize) {
     };
     assert_eq!(on(1), on(2));
 }
+
+/// The first product of a sum is written where others are added.
+#[test]
+fn a_sum_begins_with_its_first_product() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        for (m, k, n) in [(70, 40, 90), (300, 9, 33), (1, 1, 1), (0, 3, 4)] {
+            let (x, y) = (values(k * m, 1), values(k * n, 2));
+            let (a, b) = (Matrix::new(&x, k, m).t(), Matrix::new(&y, k, n));
+            let mut once = vec![0.0; m * n];
+            matmul(&mut once, a, b, false, precision);
+            let mut twice = once.clone();
+            matmul(&mut twice, a, b, true, precision);
+
+            let mut sum = None;
+            add_product(&mut sum, a, b, precision);
+            assert_eq!(sum.as_deref(), Some(once.as_slice()), "{m}x{k}x{n}");
+            let mut packed = Packed::default();
+            add_product(
+                &mut sum,
+                a,
+                Right::from(packed.par_pack_b(b, precision)),
+                precision,
+            );
+            assert_eq!(sum.as_deref(), Some(twice.as_slice()), "{m}x{k}x{n}");
+        }
+    }
+}

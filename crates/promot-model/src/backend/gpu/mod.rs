@@ -321,6 +321,10 @@ impl Device for Gpu {
         gradients.take(slot)
     }
 
+    fn take_existing_gradient(gradients: &mut GpuGradients, slot: &GpuSlot) -> Option<GpuBuffer> {
+        gradients.take_existing(slot)
+    }
+
     fn put_gradient(gradients: &mut GpuGradients, slot: &GpuSlot, gradient: GpuBuffer) {
         gradients.put(slot, gradient);
     }

@@ -126,7 +126,7 @@ impl<'a> Operand<'a> {
     }
 
     /// Rows and columns as the product sees them.
-    fn shape(&self) -> (usize, usize) {
+    pub(crate) fn shape(&self) -> (usize, usize) {
         if self.transposed {
             (self.columns, self.rows)
         } else {

@@ -170,14 +170,11 @@ impl Kernels for Gpu {
         }
         if let Some(weights) = weights {
             let normed = self.rms_norm_terms(tensors.x, tensors.norm, problem.eps);
-            let add = |gradient: &mut GpuBuffer, dy: Operand<'_>, x: Operand<'_>| {
-                self.multiply(dy.t(), x, gradient.as_mut(), 1.0, 1.0);
-            };
-            add(&mut weights.up, dup.rows(), normed.rows());
+            self.add_weight_gradient(&mut weights.up, dup.rows(), normed.rows());
             if let (Some(dgate), Some(gradient)) = (&dgate, &mut weights.gate) {
-                add(gradient, dgate.rows(), normed.rows());
+                self.add_weight_gradient(gradient, dgate.rows(), normed.rows());
             }
-            add(&mut weights.down, dz.rows(), h.rows());
+            self.add_weight_gradient(&mut weights.down, dz.rows(), h.rows());
             self.rms_norm_dw(weights.norm.as_mut(), dn.as_ref(), tensors.x, problem.eps);
         }
         drop(dz);

@@ -10,7 +10,7 @@ mod cuda;
 mod tests;
 
 use super::dropout::DropoutKey;
-use crate::backend::{Backend, Device};
+use crate::backend::{Backend, Device, WeightGradient};
 use crate::graph::{Graph, Var};
 
 pub use cpu::HostSaved;
@@ -78,11 +78,11 @@ pub struct WeightGradients<B> {
     /// `(1, D)`.
     pub norm: B,
     /// `(F, D)`.
-    pub gate: Option<B>,
+    pub gate: Option<WeightGradient<B>>,
     /// `(F, D)`.
-    pub up: B,
+    pub up: WeightGradient<B>,
     /// `(D, F)`.
-    pub down: B,
+    pub down: WeightGradient<B>,
 }
 
 /// The kernels of [`feed_forward`].
@@ -167,22 +167,14 @@ pub fn feed_forward<B: Backend>(
         let norm = weights.norm.tensor().clone();
         let gate = weights.gate.as_ref().map(|gate| gate.tensor().clone());
         let (up, down) = (weights.up.tensor().clone(), weights.down.tensor().clone());
-        let slots = weights.norm.slot().map(|norm| WeightGradients {
+        let slots = weights.norm.slot().map(|norm| Slots {
             norm,
             gate: weights.gate.as_ref().and_then(Var::slot),
             up: weights.up.slot().expect("tuned"),
             down: weights.down.slot().expect("tuned"),
         });
         move |gradients: &mut B::Gradients, dy: B::Buffer| {
-            let mut taken = slots.as_ref().map(|slots| {
-                let mut take = |slot: &B::Slot| B::take_gradient(gradients, slot);
-                WeightGradients {
-                    norm: take(&slots.norm),
-                    gate: slots.gate.as_ref().map(&mut take),
-                    up: take(&slots.up),
-                    down: take(&slots.down),
-                }
-            });
+            let mut taken = slots.as_ref().map(|slots| slots.take::<B>(gradients));
             let tensors = Tensors {
                 x: B::slice(&x),
                 norm: B::slice(&norm),
@@ -192,12 +184,7 @@ pub fn feed_forward<B: Backend>(
             };
             let dx = device.feed_forward_backward(dy, saved, tensors, &problem, taken.as_mut());
             if let (Some(taken), Some(slots)) = (taken, slots) {
-                B::put_gradient(gradients, &slots.norm, taken.norm);
-                B::put_gradient(gradients, &slots.up, taken.up);
-                B::put_gradient(gradients, &slots.down, taken.down);
-                if let (Some(gate), Some(slot)) = (taken.gate, slots.gate) {
-                    B::put_gradient(gradients, &slot, gate);
-                }
+                slots.put::<B>(gradients, taken);
             }
             if let Some(slot) = x_slot {
                 device.add_gradient_buffer(gradients, &slot, dx);
@@ -205,4 +192,40 @@ pub fn feed_forward<B: Backend>(
         }
     });
     graph.output(y, (tokens, width), backward)
+}
+
+/// Where the gradients of tuned weights are.
+struct Slots<S> {
+    norm: S,
+    gate: Option<S>,
+    up: S,
+    down: S,
+}
+
+impl<S> Slots<S> {
+    fn take<D>(&self, gradients: &mut D::Gradients) -> WeightGradients<D::Buffer>
+    where
+        D: Device<Slot = S>,
+    {
+        let norm = D::take_gradient(gradients, &self.norm);
+        let mut take = |slot: &S| WeightGradient::take::<D>(gradients, slot);
+        WeightGradients {
+            norm,
+            gate: self.gate.as_ref().map(&mut take),
+            up: take(&self.up),
+            down: take(&self.down),
+        }
+    }
+
+    fn put<D>(&self, gradients: &mut D::Gradients, taken: WeightGradients<D::Buffer>)
+    where
+        D: Device<Slot = S>,
+    {
+        D::put_gradient(gradients, &self.norm, taken.norm);
+        taken.up.put::<D>(gradients, &self.up);
+        taken.down.put::<D>(gradients, &self.down);
+        if let (Some(gate), Some(slot)) = (taken.gate, &self.gate) {
+            gate.put::<D>(gradients, slot);
+        }
+    }
 }

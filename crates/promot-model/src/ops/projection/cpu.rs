@@ -7,8 +7,8 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::{Kernels, NormInput, NormLinearsGradients};
-use crate::backend::{Device as _, Host, HostTensor};
-use crate::gemm::{Factor, Matrix, Packed, Precision, Right, matmul, matmul_packed, product};
+use crate::backend::{Device as _, Host, HostTensor, WeightGradient};
+use crate::gemm::{Factor, Matrix, Packed, Precision, Right, add_product, matmul_packed, product};
 use crate::ops::dropout::{DropoutKey, add_dropped_rows, drop_rows};
 use crate::ops::kept::Kept;
 use crate::ops::parallel::{add_assign, filled_by_blocks, par_copy, row_block, sized};
@@ -47,7 +47,7 @@ fn normed<E: Kept>(input: NormInput<'_, [f32]>) -> Vec<E> {
 
 /// Adds `dyᵀ rms_norm(x)` to each weight's gradient.
 fn add_weight_gradients<E: Kept>(
-    dws: &mut [Vec<f32>],
+    dws: &mut [WeightGradient<Vec<f32>>],
     dys: &[Vec<f32>],
     input: NormInput<'_, [f32]>,
     precision: Precision,
@@ -59,7 +59,7 @@ fn add_weight_gradients<E: Kept>(
     let normed = packed.par_pack_b(Matrix::new(&normed, tokens, width), precision);
     for (dw, dy) in dws.iter_mut().zip(dys) {
         let dy = Matrix::new(dy, tokens, dy.len() / tokens.max(1));
-        matmul(dw, dy.t(), Right::from(normed), true, precision);
+        add_product(&mut dw.0, dy.t(), Right::from(normed), precision);
     }
 }
 
@@ -190,7 +190,7 @@ impl Kernels for Host {
         h: &[f32],
         w: &HostTensor,
         dropout: Option<DropoutKey>,
-        dw: Option<&mut Vec<f32>>,
+        dw: Option<&mut WeightGradient<Vec<f32>>>,
     ) -> Vec<f32> {
         let (width, features) = Self::shape(w);
         let precision = self.precision();
@@ -208,13 +208,8 @@ impl Kernels for Host {
         };
         let dy = Matrix::new(dy, tokens, width);
         if let Some(dw) = dw {
-            matmul(
-                dw,
-                dy.t(),
-                Matrix::new(h, tokens, features),
-                true,
-                precision,
-            );
+            let h = Matrix::new(h, tokens, features);
+            add_product(&mut dw.0, dy.t(), h, precision);
         }
         let dh = product(dy, w.factor(), precision);
         drop(dropped);

@@ -1,8 +1,8 @@
 //! The projections on the GPU: the normalised input once, then a product a weight.
 
 use super::{Kernels, NormInput, NormLinearsGradients};
-use crate::backend::Gpu;
 use crate::backend::gpu::{Activations, GpuBuffer, GpuSlice, GpuTensor, Operand};
+use crate::backend::{Gpu, WeightGradient};
 use crate::ops::dropout::DropoutKey;
 use crate::ops::rms_norm::Kernels as _;
 
@@ -53,7 +53,7 @@ impl Kernels for Gpu {
         self.rms_norm_dw(dnorm.as_mut(), dn.as_ref(), x, eps);
         let normed = self.rms_norm_terms(x, norm, eps);
         for (dw, dy) in gradients.dws.iter_mut().zip(&dys) {
-            self.multiply(dy.rows().t(), normed.rows(), dw.as_mut(), 1.0, 1.0);
+            self.add_weight_gradient(dw, dy.rows(), normed.rows());
         }
     }
 
@@ -75,7 +75,7 @@ impl Kernels for Gpu {
         h: &GpuSlice,
         w: &GpuTensor,
         dropout: Option<DropoutKey>,
-        dw: Option<&mut GpuBuffer>,
+        dw: Option<&mut WeightGradient<GpuBuffer>>,
     ) -> GpuBuffer {
         let (width, features) = w.shape();
         let dropped = dropout.map(|key| self.drop_rows(dy, width, key));
@@ -85,13 +85,26 @@ impl Kernels for Gpu {
         self.multiply(dy.rows(), Operand::weight(w), dh.as_mut(), 1.0, 0.0);
         if let Some(dw) = dw {
             let h = Activations::new(h, features);
-            self.multiply(dy.rows().t(), h.rows(), dw.as_mut(), 1.0, 1.0);
+            self.add_weight_gradient(dw, dy.rows(), h.rows());
         }
         dh
     }
 }
 
 impl Gpu {
+    /// Adds `dyᵀ x`.
+    pub(in crate::ops) fn add_weight_gradient(
+        &self,
+        gradient: &mut WeightGradient<GpuBuffer>,
+        dy: Operand<'_>,
+        x: Operand<'_>,
+    ) {
+        let beta = if gradient.0.is_some() { 1.0 } else { 0.0 };
+        let len = dy.shape().1 * x.shape().1;
+        let gradient = gradient.0.get_or_insert_with(|| self.uninitialized(len));
+        self.multiply(dy.t(), x, gradient.as_mut(), 1.0, beta);
+    }
+
     /// `x + dropout(a b)`, rows of `width` values.
     pub(in crate::ops) fn add_product(
         &self,

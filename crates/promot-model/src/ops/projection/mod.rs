@@ -6,7 +6,7 @@ mod cuda;
 mod tests;
 
 use super::dropout::DropoutKey;
-use crate::backend::{Backend, Device};
+use crate::backend::{Backend, Device, WeightGradient};
 use crate::graph::{Graph, Var};
 
 /// Where [`Kernels::norm_linears_backward`] adds gradients.
@@ -16,7 +16,7 @@ pub struct NormLinearsGradients<B> {
     /// Of the normalisation's scale, `(1, D)`, if weights are tuned.
     pub dnorm: Option<B>,
     /// Of the weights; none where they are frozen.
-    pub dws: Vec<B>,
+    pub dws: Vec<WeightGradient<B>>,
 }
 
 /// What the kernels of [`norm_linears`] read beside the weights.
@@ -61,7 +61,7 @@ pub trait Kernels: Device {
         h: &Self::Slice,
         w: &Self::Tensor,
         dropout: Option<DropoutKey>,
-        dw: Option<&mut Self::Buffer>,
+        dw: Option<&mut WeightGradient<Self::Buffer>>,
     ) -> Self::Buffer;
 }
 
@@ -120,7 +120,10 @@ pub fn norm_linears<B: Backend>(
             let mut taken = NormLinearsGradients {
                 dx: take(&x_slot),
                 dnorm: norm_slot.as_ref().map(&mut take),
-                dws: weight_slots.iter().map(&mut take).collect(),
+                dws: weight_slots
+                    .iter()
+                    .map(|slot| WeightGradient::take::<B>(gradients, slot))
+                    .collect(),
             };
             let input = NormInput {
                 x: B::slice(&x),
@@ -130,9 +133,11 @@ pub fn norm_linears<B: Backend>(
             let weights: Vec<_> = weights.iter().collect();
             device.norm_linears_backward(&mut taken, dys, input, &weights);
             B::put_gradient(gradients, &x_slot, taken.dx);
-            let scale = norm_slot.iter().zip(taken.dnorm);
-            for (slot, gradient) in weight_slots.iter().zip(taken.dws).chain(scale) {
-                B::put_gradient(gradients, slot, gradient);
+            if let (Some(slot), Some(dnorm)) = (&norm_slot, taken.dnorm) {
+                B::put_gradient(gradients, slot, dnorm);
+            }
+            for (slot, dw) in weight_slots.iter().zip(taken.dws) {
+                dw.put::<B>(gradients, slot);
             }
         }
     });
@@ -162,11 +167,11 @@ pub fn linear_add<B: Backend>(
         move |gradients: &mut B::Gradients, dy: B::Buffer| {
             let mut dw = w_slot
                 .as_ref()
-                .map(|slot| B::take_gradient(gradients, slot));
+                .map(|slot| WeightGradient::take::<B>(gradients, slot));
             let slice = dy.as_ref();
             let dh = device.linear_add_backward(slice, B::slice(&h), &w, dropout, dw.as_mut());
             if let (Some(slot), Some(dw)) = (w_slot, dw) {
-                B::put_gradient(gradients, &slot, dw);
+                dw.put::<B>(gradients, &slot);
             }
             for (slot, gradient) in [(h_slot, dh), (x_slot, dy)] {
                 if let Some(slot) = slot {
