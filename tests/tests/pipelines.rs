@@ -130,7 +130,7 @@ fn the_pipelines_of_a_decoder_only_model_run() {
         assert_eq!(again.stdout, run.stdout);
 
         // Without its prompt, the model with a tuned prompt is the base model.
-        let report = format!(".promot/runs/{name}-seed0/report.json");
+        let report = format!(".promot/runs/{name}-seed0-bf16/report.json");
         let json = fs::read(place.path(&report)).unwrap();
         let report: serde_json::Value = serde_json::from_slice(&json).unwrap();
         let cells = report["tables"][0][1]["cells"].as_array().unwrap();
