@@ -8,7 +8,7 @@ use super::llama::{EMBEDDING, Llama, Pass, positions};
 use crate::backend::Backend;
 use crate::generate::{Decoder, NextTokens};
 use crate::graph::{Graph, Var};
-use crate::ops::attention::{Layout, Part, attention_part, merge_parts};
+use crate::ops::attention::{FixedKeys, Layout, Part, attention_part, merge_parts};
 use crate::ops::embedding::embedding;
 use crate::ops::kv_cache;
 use crate::ops::rope::Angles;
@@ -80,8 +80,8 @@ impl<B: Backend> Llama<B> {
         inputs: &Ragged,
         prompts: &[Var<B>],
         prompt_of: &[Option<usize>],
-        before: Option<(&[KeysValues<B>], usize)>,
-    ) -> (Vec<KeysValues<B>>, Arc<[usize]>) {
+        before: Option<(&[FixedKeys<B>], usize)>,
+    ) -> (Vec<FixedKeys<B>>, Arc<[usize]>) {
         let mut graph = Graph::inference(&self.device);
         let pass = self.inference();
         let table = pass.weight(EMBEDDING);
@@ -102,14 +102,14 @@ impl<B: Backend> Llama<B> {
                 let attended = merge_parts(&self.device, parts, q.shape(), heads);
                 x = pass.rest_of_block(&mut graph, layer, &x, &attended, [None; 2]);
             }
-            [k, v]
+            FixedKeys::new(&self.device, &k, &v, &offsets, self.config().num_kv_heads())
         });
         (layers.collect(), offsets.clone())
     }
 
     /// What queries find at keys that all of them see.
-    fn shared_part(&self, pass: &Pass<B>, q: &Var<B>, [k, v]: &KeysValues<B>) -> Part<B> {
-        let (queries, keys) = (q.shape().0, k.shape().0);
+    fn shared_part(&self, pass: &Pass<B>, q: &Var<B>, shared: &FixedKeys<B>) -> Part<B> {
+        let (queries, keys) = (q.shape().0, shared.tokens());
         let firsts = (0..queries).step_by(SHARED_QUERIES);
         let q_offsets = firsts.chain([queries]).collect();
         let kv_offsets = [0, keys].into();
@@ -117,7 +117,7 @@ impl<B: Backend> Llama<B> {
             shared_keys: true,
             ..pass.layout(&q_offsets, &kv_offsets, false, None)
         };
-        attention_part(&self.device, q, k, v, &layout)
+        shared.attention_part(&self.device, q, &layout)
     }
 }
 
@@ -134,17 +134,15 @@ fn common_beginning(rows: &[&[u32]], prompt_of: &[Option<usize>]) -> usize {
     of_others.min().unwrap_or(0)
 }
 
-/// One layer's keys and values, `(T, G * d_head)` each.
-type KeysValues<B> = [Var<B>; 2];
-
 /// What one layer remembers.
 struct LayerCache<B: Backend> {
     /// Of what all sources begin with.
-    shared: Option<KeysValues<B>>,
+    shared: Option<FixedKeys<B>>,
     /// Of what each source goes on with: computed once, shared by all its beams.
-    context: KeysValues<B>,
-    /// Of the rows' own tokens, row after row; none before the first.
-    own: Option<KeysValues<B>>,
+    context: FixedKeys<B>,
+    /// Keys and values of the rows' own tokens, `(rows * steps, G * d_head)`, row after row; none
+    /// before the first.
+    own: Option<[Var<B>; 2]>,
 }
 
 /// Decodes one token a row and step.
@@ -203,9 +201,8 @@ impl<B: Backend> LlamaDecoder<'_, B> {
             let before = cache.own.as_ref().map(|own| &own[part]);
             kv_cache::extend(device, before, &new[part], &self.continued, self.steps)
         });
-        let [k, v] = &cache.context;
         let layout = pass.layout(&step.source_offsets, &self.context_offsets, false, None);
-        let context = attention_part(device, &q, k, v, &layout);
+        let context = cache.context.attention_part(device, &q, &layout);
         let [k, v] = cache.own.insert(own);
         let layout = pass.layout(&step.row_offsets, &step.own_offsets, true, None);
         let own = attention_part(device, &q, k, v, &layout);

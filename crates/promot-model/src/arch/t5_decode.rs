@@ -10,7 +10,7 @@ use super::t5_pass::Stack;
 use crate::backend::Backend;
 use crate::generate::{Decoder, NextTokens};
 use crate::graph::{Graph, Var};
-use crate::ops::attention::attention;
+use crate::ops::attention::{FixedKeys, attention, merge_parts};
 use crate::ops::embedding::embedding;
 use crate::ops::kv_cache;
 use crate::ops::linear::linear;
@@ -62,9 +62,10 @@ impl<B: Backend> T5<B> {
                     let weight = pass.weight(&format!("{name}.{part}.weight"));
                     linear(&mut graph, &encoded.states, &weight)
                 };
+                let [k, v] = ["k", "v"].map(&mut project);
+                let heads = self.config().num_heads;
                 LayerCache {
-                    cross_k: project("k"),
-                    cross_v: project("v"),
+                    cross: FixedKeys::new(&self.device, &k, &v, &encoded.offsets, heads),
                     own: None,
                 }
             })
@@ -82,9 +83,8 @@ impl<B: Backend> T5<B> {
 
 /// One layer's keys and values.
 struct LayerCache<B: Backend> {
-    /// Of all encoded sequences, `(T', H * d_kv)`: computed once, shared by all beams of a source.
-    cross_k: Var<B>,
-    cross_v: Var<B>,
+    /// Of all encoded sequences: computed once, shared by all beams of a source.
+    cross: FixedKeys<B>,
     /// Keys and values of the rows' own tokens, `(rows * steps, H * d_kv)`; none before the first.
     own: Option<[Var<B>; 2]>,
 }
@@ -160,9 +160,11 @@ impl<B: Backend> Decoder for T5Decoder<'_, B> {
             let norm = pass.weight(&format!("{layer}.1.layer_norm.weight"));
             let q = pass.weight(&format!("{name}.q.weight"));
             let q = norm_linears(&mut graph, &x, &norm, &[q], eps).remove(0);
-            let (k, v) = (&self.layers[block].cross_k, &self.layers[block].cross_v);
             let layout = pass.layout(&cross_offsets, &self.source_offsets, false, None);
-            let attended = attention(&mut graph, &q, k, v, None, &layout);
+            let cross = &self.layers[block].cross;
+            let attended = cross.attention_part(&model.device, &q, &layout);
+            let heads = model.config().num_heads;
+            let attended = merge_parts(&model.device, vec![attended], q.shape(), heads);
             let o = pass.weight(&format!("{name}.o.weight"));
             x = linear_add(&mut graph, &x, &attended, &o, None);
 

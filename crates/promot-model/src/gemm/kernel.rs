@@ -35,6 +35,11 @@ impl Kernel {
     }
 }
 
+/// Whether products run on matrix units: a factor packed beforehand is then worth its memory.
+pub(crate) fn has_matrix_units() -> bool {
+    Kernel::get() != Kernel::Portable
+}
+
 /// The name of the kernels that compute products in `precision` here, for reports.
 pub fn kernel_name(precision: Precision) -> &'static str {
     match (Kernel::get(), precision) {

@@ -28,6 +28,7 @@ mod tests;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tiled;
 
+pub(crate) use kernel::has_matrix_units;
 pub use kernel::{KERNEL_VARIABLE, kernel_name};
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 pub(crate) use matrix::Element as Source;

@@ -3,6 +3,7 @@
 mod bias;
 mod cpu;
 mod cuda;
+mod fixed;
 mod parts;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use bias::{BucketMap, RelativeBias};
+pub use fixed::FixedKeys;
 pub use parts::{Part, attention_part, merge_parts};
 
 use super::dropout::DropoutKey;
@@ -119,6 +121,23 @@ pub trait Kernels: Device {
     fn attention(
         &self,
         inputs: Inputs<'_, Self::Slice>,
+        problem: &Problem,
+    ) -> (Self::Buffer, Self::Buffer);
+    /// Keys and values, `(Tk, G * d_kv)`, in the order and the numbers in which attention reads them
+    /// best.
+    type FixedKeys: 'static;
+    /// The keys and the values of sequences that start at `kv_offsets`, for [`FixedKeys`].
+    fn fix_keys(
+        &self,
+        tensors: [Self::Tensor; 2],
+        kv_offsets: &[usize],
+        num_kv_heads: usize,
+    ) -> Self::FixedKeys;
+    /// As [`Self::attention`], of queries that see all keys of their sequence.
+    fn attention_to_fixed(
+        &self,
+        q: &Self::Slice,
+        keys: &Self::FixedKeys,
         problem: &Problem,
     ) -> (Self::Buffer, Self::Buffer);
     /// The mean of outputs `(Tq, H * d_kv)`, weighted by the exponentials of the log-sum-exps

@@ -1,6 +1,7 @@
 //! `attention` against an f64 loop, dfdx's softmax attention and finite differences, over ragged
 //! shapes: length 1, empty sequences, q_len != kv_len, causal, with and without bias, grouped heads.
 
+mod fixed;
 mod gpu;
 mod oracle;
 

@@ -3,6 +3,7 @@
 
 mod backward;
 mod distances;
+mod fixed;
 mod forward;
 mod fresh;
 mod head;
@@ -17,11 +18,12 @@ use std::cmp::Reverse;
 use rayon::prelude::*;
 
 use self::distances::{Along, Distances};
+use self::fixed::HostFixedKeys;
 use self::fresh::Fresh;
 use self::head::{Head, Sequence};
 use self::scratch::Scratch;
 use super::{InputGradients, Inputs, Kernels, Problem};
-use crate::backend::Host;
+use crate::backend::{Host, HostTensor};
 use crate::gemm::Precision;
 
 /// What the backward pass reads.
@@ -43,32 +45,41 @@ struct Gradients<'a> {
 
 impl Kernels for Host {
     fn attention(&self, inputs: Inputs<'_, [f32]>, problem: &Problem) -> (Vec<f32>, Vec<f32>) {
-        let heads = problem.layout.num_heads;
-        let width = heads * problem.d_kv;
-        let mut y = Fresh::new(inputs.q.len());
-        let mut log_sum_exp = vec![f32::NEG_INFINITY; inputs.q.len() / problem.d_kv];
         let distances = Distances::new(inputs.bias, problem, Along::Keys);
-
-        let q_lens = || Sequence::all(problem).map(|sequence| sequence.q_len);
-        let outputs = y
-            .parts(q_lens().map(|len| len * width))
-            .zip(split(&mut log_sum_exp, q_lens().map(|len| len * heads)));
-        let tasks = Sequence::all(problem).zip(outputs).collect();
-        run(tasks, problem, |scratch, sequence, (y, log_sum_exp)| {
-            let y = y.zeroed();
-            if sequence.is_empty() {
-                return;
-            }
-            let heads = heads_of(sequence, problem, self.precision());
-            if sequence.q_len < short::FEW {
-                short::forward(&heads, &inputs, &distances, scratch, y, log_sum_exp);
-            } else {
-                for head in heads {
-                    forward::forward(head, &inputs, &distances, scratch, y, log_sum_exp);
+        outputs(
+            inputs.q.len(),
+            problem,
+            |scratch, _, sequence, y, log_sum_exp| {
+                let heads = heads_of(sequence, problem, self.precision());
+                if sequence.q_len < short::FEW {
+                    short::forward(&heads, &inputs, &distances, scratch, y, log_sum_exp);
+                } else {
+                    for head in heads {
+                        forward::forward(head, &inputs, &distances, scratch, y, log_sum_exp);
+                    }
                 }
-            }
-        });
-        (y.finish(), log_sum_exp)
+            },
+        )
+    }
+
+    type FixedKeys = HostFixedKeys;
+
+    fn fix_keys(
+        &self,
+        tensors: [HostTensor; 2],
+        kv_offsets: &[usize],
+        num_kv_heads: usize,
+    ) -> HostFixedKeys {
+        HostFixedKeys::new(tensors, kv_offsets, num_kv_heads, self.precision())
+    }
+
+    fn attention_to_fixed(
+        &self,
+        q: &[f32],
+        keys: &HostFixedKeys,
+        problem: &Problem,
+    ) -> (Vec<f32>, Vec<f32>) {
+        keys.attention(self, q, problem)
     }
 
     fn merge_attention(&self, parts: &[(&[f32], &[f32])], d_kv: usize) -> Vec<f32> {
@@ -153,6 +164,36 @@ impl Kernels for Host {
             dbias,
         }
     }
+}
+
+/// The output and the log-sum-exp: `f` gets the index of each sequence that is not empty, and writes
+/// its rows, zeros at first.
+fn outputs(
+    len: usize,
+    problem: &Problem,
+    f: impl Fn(&mut Scratch, usize, Sequence, &mut [f32], &mut [f32]) + Sync,
+) -> (Vec<f32>, Vec<f32>) {
+    let heads = problem.layout.num_heads;
+    let width = heads * problem.d_kv;
+    let mut y = Fresh::new(len);
+    let mut log_sum_exp = vec![f32::NEG_INFINITY; len / problem.d_kv];
+    let q_lens = || Sequence::all(problem).map(|sequence| sequence.q_len);
+    let outputs = y
+        .parts(q_lens().map(|len| len * width))
+        .zip(split(&mut log_sum_exp, q_lens().map(|len| len * heads)))
+        .enumerate();
+    let tasks = Sequence::all(problem).zip(outputs).collect();
+    run(
+        tasks,
+        problem,
+        |scratch, sequence, (index, (y, log_sum_exp))| {
+            let y = y.zeroed();
+            if !sequence.is_empty() {
+                f(scratch, index, sequence, y, log_sum_exp);
+            }
+        },
+    );
+    (y.finish(), log_sum_exp)
 }
 
 fn heads_of(sequence: Sequence, problem: &Problem, precision: Precision) -> Vec<Head<'_>> {

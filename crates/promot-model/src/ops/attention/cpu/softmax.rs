@@ -80,10 +80,16 @@ pub(super) fn normalize_rows(
         .chunks_mut(head.width())
         .zip(log_sum_exp.chunks_mut(head.heads()));
     for ((y, log_sum_exp), (top, sum)) in rows.zip(tops.iter().zip(sums)) {
-        let factor = 1.0 / sum;
-        y[..head.d()].iter_mut().for_each(|y| *y *= factor);
-        log_sum_exp[0] = top * LN_2 + sum.ln();
+        log_sum_exp[0] = normalize(&mut y[..head.d()], *top, *sum);
     }
+}
+
+/// Divides a sum over exponentials by the `sum` of these; returns the (natural) log-sum-exp.
+#[inline(always)]
+pub(super) fn normalize(y: &mut [f32], top: f32, sum: f32) -> f32 {
+    let factor = 1.0 / sum;
+    y.iter_mut().for_each(|y| *y *= factor);
+    top * LN_2 + sum.ln()
 }
 
 /// Overwrites what lies beyond the first `visible` values of `row` with `value`.

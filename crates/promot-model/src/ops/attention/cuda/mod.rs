@@ -11,8 +11,8 @@ use std::rc::Rc;
 
 use self::kernels::{BIAS_GRADIENT, DELTA, MERGE, Tiles, backward_keys, backward_queries, forward};
 use super::{InputGradients, Inputs, Kernels, Problem};
-use crate::backend::Gpu;
-use crate::backend::gpu::{Argument, GpuBuffer, GpuSlice, index_u32};
+use crate::backend::gpu::{Argument, GpuBuffer, GpuSlice, GpuTensor, index_u32};
+use crate::backend::{Device as _, Gpu};
 use crate::ops::dropout::mask_arguments;
 
 /// A missing tensor.
@@ -141,6 +141,24 @@ impl Kernels for Gpu {
         let grid = [places.count(), problem.layout.num_heads, 1];
         self.launch(kernel, grid, Tiles::THREADS, shared_bytes, &arguments);
         (y, log_sum_exp)
+    }
+
+    /// As they are: the kernels convert a tile when they load it.
+    type FixedKeys = [GpuTensor; 2];
+
+    fn fix_keys(&self, tensors: [GpuTensor; 2], _: &[usize], _: usize) -> [GpuTensor; 2] {
+        tensors
+    }
+
+    fn attention_to_fixed(
+        &self,
+        q: &GpuSlice,
+        keys: &[GpuTensor; 2],
+        problem: &Problem,
+    ) -> (GpuBuffer, GpuBuffer) {
+        let [k, v] = keys.each_ref().map(Self::slice);
+        let bias = None;
+        self.attention(Inputs { q, k, v, bias }, problem)
     }
 
     fn merge_attention(&self, parts: &[(&GpuSlice, &GpuSlice)], d_kv: usize) -> GpuBuffer {
