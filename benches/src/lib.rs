@@ -5,3 +5,7 @@ pub mod peer;
 pub mod random;
 pub mod scaling;
 pub mod stepwise;
+
+/// As in the command line, for all programs here.
+#[global_allocator]
+static ALLOCATOR: promot_model::backend::LineAligned = promot_model::backend::LineAligned;

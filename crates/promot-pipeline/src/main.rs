@@ -2,7 +2,12 @@
 
 use std::process::ExitCode;
 
+use promot_model::backend::LineAligned;
+
 mod cli;
+
+#[global_allocator]
+static ALLOCATOR: LineAligned = LineAligned;
 
 fn main() -> ExitCode {
     cli::main()

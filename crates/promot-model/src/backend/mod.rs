@@ -11,7 +11,7 @@ mod threads;
 pub use gpu::Gpu;
 pub use gradient::WeightGradient;
 pub use host::{Host, HostGradients, HostTape};
-pub use memory::keep_freed_memory;
+pub use memory::{LineAligned, keep_freed_memory};
 pub use tensor::{HostSlot, HostTensor};
 pub use threads::{set_threads, threads};
 

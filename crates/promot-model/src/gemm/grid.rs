@@ -17,12 +17,15 @@ impl Grid {
     const MOST_ROWS: usize = 256;
 
     pub(super) fn new(m: usize, n: usize) -> Self {
+        // Few rows and many columns, as in decoding: every task packs all rows for itself, and the
+        // right factor, which is most of what is read, is read by one task only.
+        let few_rows = m <= Self::MOST_ROWS && Self::TASKS * m <= n;
+        let row_blocks = if few_rows { 1 } else { Self::TASKS };
         let block_rows = m
-            .div_ceil(Self::TASKS)
+            .div_ceil(row_blocks)
             .next_multiple_of(PANEL)
             .clamp(PANEL, Self::MOST_ROWS);
         let row_blocks = m.div_ceil(block_rows);
-        // With few rows the columns are cut too; each such task packs its rows for itself.
         let column_blocks = (Self::TASKS / row_blocks).clamp(1, n.div_ceil(PANEL));
         Self {
             m,
