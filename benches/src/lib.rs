@@ -5,6 +5,7 @@ pub mod peer;
 pub mod random;
 pub mod scaling;
 pub mod stepwise;
+pub mod units;
 
 /// As in the command line, for all programs here.
 #[global_allocator]

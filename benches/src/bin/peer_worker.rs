@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use promot_benches::peer::{self, Case, Measured, ProductSizes};
-use promot_benches::scaling;
+use promot_benches::{scaling, units};
 use promot_model::backend::{Gpu, Host, keep_freed_memory, set_threads};
 use promot_model::gemm::Precision;
 
@@ -24,6 +24,9 @@ enum Command {
     Ceiling(Ceiling),
     /// Prints how the time of a training step on the CPU grows with its sizes, as Markdown with charts.
     Scaling(Machine),
+    /// Prints the rate in GFLOP/s of matrix products on the CPU whose factors are packed and in the cache, a
+    /// number for each thread.
+    Units(Machine),
 }
 
 #[derive(Args)]
@@ -135,6 +138,12 @@ fn main() -> anyhow::Result<()> {
         },
         Command::Scaling(machine) => {
             print!("{}", scaling::report(&machine.host()?)?);
+            Ok(())
+        }
+        Command::Units(machine) => {
+            let rates = units::rates(&machine.host()?);
+            let rates: Vec<String> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
+            println!("{}", rates.join(" "));
             Ok(())
         }
     }
