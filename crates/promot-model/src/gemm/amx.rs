@@ -36,32 +36,49 @@ pub(super) fn is_available() -> bool {
 #[repr(C, align(64))]
 struct TileConfig([u8; 64]);
 
-/// The configuration of all eight tiles: 16 rows of 64 bytes.
-static TILES: TileConfig = {
-    let mut bytes = [0; 64];
-    bytes[0] = 1;
-    let mut tile = 0;
-    while tile < 8 {
-        bytes[16 + 2 * tile] = 64;
-        bytes[48 + tile] = 16;
-        tile += 1;
+/// Rows of one tile.
+pub(super) const TILE_ROWS: usize = 16;
+/// The tiles that hold columns of `b`; the others hold rows of `a` and of `c`.
+const TILES_OF_B: std::ops::Range<usize> = 6..8;
+
+/// The configurations of the eight tiles for 1 to 16 rows of `a`: rows of 64 bytes. The time of a product
+/// is that of the rows there are.
+static CONFIGURATIONS: [TileConfig; TILE_ROWS] = {
+    let mut configurations = [const { TileConfig([0; 64]) }; TILE_ROWS];
+    let mut last_row = 0;
+    while last_row < TILE_ROWS {
+        let bytes = &mut configurations[last_row].0;
+        bytes[0] = 1;
+        let mut tile = 0;
+        while tile < TILES_OF_B.end {
+            bytes[16 + 2 * tile] = 64;
+            let rows = if tile < TILES_OF_B.start {
+                last_row + 1
+            } else {
+                TILE_ROWS
+            };
+            bytes[48 + tile] = rows as u8;
+            tile += 1;
+        }
+        last_row += 1;
     }
-    TileConfig(bytes)
+    configurations
 };
 
 /// The right to use this thread's tile registers; gives them back when dropped.
 pub(super) struct Tiles(std::marker::PhantomData<*const ()>);
 
 impl Tiles {
-    /// Configures the tile registers of this thread.
+    /// Configures the tile registers of this thread for a left factor of so many rows.
     ///
     /// # Safety
     /// [`is_available`] has returned true in this process.
-    pub(super) unsafe fn configure() -> Self {
+    pub(super) unsafe fn configure(rows: usize) -> Self {
+        let configuration = &CONFIGURATIONS[rows.clamp(1, TILE_ROWS) - 1];
         // SAFETY: the processor has the instruction (the caller's promise), and the configuration
         // is 64 valid bytes.
         unsafe {
-            asm!("ldtilecfg [{}]", in(reg) &TILES, options(nostack, readonly, preserves_flags));
+            asm!("ldtilecfg [{}]", in(reg) configuration, options(nostack, readonly, preserves_flags));
         }
         Self(std::marker::PhantomData)
     }
@@ -80,7 +97,7 @@ impl Drop for Tiles {
 ///
 /// # Safety
 /// Each of the panels holds `steps * planes * 2` tiles; `c` has 32 rows of 32 values, `stride`
-/// values apart, that nobody else uses meanwhile.
+/// values apart, that nobody else uses meanwhile. The tiles are configured for 16 rows or more.
 #[inline]
 pub(super) unsafe fn multiply_panels(
     _tiles: &Tiles,
@@ -174,6 +191,92 @@ pub(super) unsafe fn multiply_panels(
             "tilestored [{c1} + {stride}], tmm2",
             "tilestored [{c1} + {stride} + 64], tmm3",
             c0 = in(reg) c0, c1 = in(reg) c1, stride = in(reg) row_bytes,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// [`multiply_panels`] for a left factor of at most 16 rows: the first tile of its panel, with the same
+/// sums in the same order.
+///
+/// # Safety
+/// As of [`multiply_panels`], but `c` has as many rows as the tiles are configured for.
+#[inline]
+pub(super) unsafe fn multiply_few_rows(
+    _tiles: &Tiles,
+    [planes, steps]: [usize; 2],
+    a: *const u16,
+    b: *const u16,
+    (c, stride): (*mut f32, usize),
+    accumulate: bool,
+) {
+    if steps == 0 {
+        return;
+    }
+    let row_bytes = stride * size_of::<f32>();
+    // SAFETY: all addresses lie in the panels and in `c` (the caller's promise).
+    unsafe {
+        if accumulate {
+            asm!(
+                "tileloadd tmm0, [{c} + {stride}]",
+                "tileloadd tmm1, [{c} + {stride} + 64]",
+                c = in(reg) c, stride = in(reg) row_bytes,
+                out("tmm0") _, out("tmm1") _,
+                options(nostack, preserves_flags),
+            );
+        } else {
+            asm!(
+                "tilezero tmm0", "tilezero tmm1",
+                out("tmm0") _, out("tmm1") _,
+                options(nostack, nomem, preserves_flags),
+            );
+        }
+        if planes == 1 {
+            asm!(
+                "2:",
+                "tileloadd tmm4, [{a} + {row}]",
+                "tileloadd tmm6, [{b} + {row}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b} + {row} + 1024]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "add {a}, 2048",
+                "add {b}, 2048",
+                "dec {steps}",
+                "jnz 2b",
+                a = inout(reg) a => _, b = inout(reg) b => _, steps = inout(reg) steps => _,
+                row = in(reg) 64usize,
+                out("tmm4") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        } else {
+            asm!(
+                "2:",
+                "tileloadd tmm4, [{a} + {row}]",
+                "tileloadd tmm6, [{b} + {row} + 2048]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b} + {row} + 3072]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm6, [{b} + {row}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b} + {row} + 1024]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm4, [{a} + {row} + 2048]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "add {a}, 4096",
+                "add {b}, 4096",
+                "dec {steps}",
+                "jnz 2b",
+                a = inout(reg) a => _, b = inout(reg) b => _, steps = inout(reg) steps => _,
+                row = in(reg) 64usize,
+                out("tmm4") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        }
+        asm!(
+            "tilestored [{c} + {stride}], tmm0",
+            "tilestored [{c} + {stride} + 64], tmm1",
+            c = in(reg) c, stride = in(reg) row_bytes,
             options(nostack, preserves_flags),
         );
     }

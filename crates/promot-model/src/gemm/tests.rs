@@ -73,6 +73,42 @@ fn equals_an_f64_loop_in_every_orientation() {
     }
 }
 
+/// Kernels of their own multiply few rows; nothing is written behind the last row or between rows.
+#[test]
+fn few_rows_are_the_first_of_many_to_the_bit() {
+    let (most, k, gap) = (40, 100, 3);
+    let x = values(most * k, 1);
+    for (n, precision) in [
+        (64, Precision::F32),
+        (64, Precision::Bf16),
+        (37, Precision::F32),
+        (37, Precision::Bf16),
+    ] {
+        let (y, stride) = (values(k * n, 2), n + gap);
+        let before = values(most * stride, 3);
+        let product = |rows: usize, accumulate| {
+            let (a, b) = (Matrix::new(&x[..rows * k], rows, k), Matrix::new(&y, k, n));
+            let mut out = before.clone();
+            matmul_serial(&mut out, stride, a, b, accumulate, precision);
+            out
+        };
+        let all = product(most, false);
+        for rows in 1..=33 {
+            let (out, sum) = (product(rows, false), product(rows, true));
+            for (i, before) in before.iter().enumerate() {
+                let name = format!("{precision:?}, {n} columns, {rows} rows, value {i}");
+                if i < rows * stride && i % stride < n {
+                    assert_eq!(out[i], all[i], "{name}");
+                    let error = (sum[i] - (before + out[i])).abs();
+                    assert!(error < 1e-4, "{name}: {error}");
+                } else {
+                    assert_eq!([out[i], sum[i]], [*before; 2], "{name}");
+                }
+            }
+        }
+    }
+}
+
 /// Any orientation, rows further apart than they are long, on one thread and on all.
 #[test]
 fn equals_an_f64_loop_for_random_shapes() {

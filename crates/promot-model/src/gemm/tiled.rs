@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::Precision;
-use super::amx::{PANEL, TILE_TERMS, Tiles, multiply_panels};
+use super::amx::{PANEL, TILE_ROWS, TILE_TERMS, Tiles, multiply_few_rows, multiply_panels};
 use super::grid::Grid;
 use super::matrix::Matrix;
 use super::packed::Form;
@@ -52,9 +52,10 @@ pub(super) unsafe fn multiply(out: Output, a: &Panels, b: &Panels, part: Part, a
         return;
     }
     // SAFETY: factors are packed in panels only where the instructions are available.
-    let tiles = unsafe { Tiles::configure() };
+    let tiles = unsafe { Tiles::configure(m) };
     let mut block = std::mem::MaybeUninit::<Block>::uninit();
     let block: *mut f32 = block.as_mut_ptr().cast();
+    let few_rows = m <= TILE_ROWS;
     let panels = n.div_ceil(PANEL);
     let group = (GROUP_BYTES / (steps * planes * 2 * TILE_BYTES)).max(1);
     for first in (0..panels).step_by(group) {
@@ -65,16 +66,26 @@ pub(super) unsafe fn multiply(out: Output, a: &Panels, b: &Panels, part: Part, a
                 let (row, column) = (i * PANEL, j * PANEL);
                 let (rows, columns) = (PANEL.min(m - row), PANEL.min(n - column));
                 // SAFETY: the panels have these steps; the block lies in the output where it is
-                // whole, and is written to it from `block` where it is not.
+                // whole, and is written to it from `block` where it is not. The tiles are configured
+                // for the rows of `a`.
                 unsafe {
                     let pa = a.address(i, 0);
                     let pb = b.address(first_panel + j, first_step);
+                    let multiply = |c, accumulate| {
+                        if few_rows {
+                            multiply_few_rows(&tiles, [planes, steps], pa, pb, c, accumulate);
+                        } else {
+                            multiply_panels(&tiles, [planes, steps], pa, pb, c, accumulate);
+                        }
+                    };
                     let c = out.values.add(row * stride + column);
                     if (rows, columns) == (PANEL, PANEL) {
                         prefetch_block(c.wrapping_add(PANEL), stride);
-                        multiply_panels(&tiles, [planes, steps], pa, pb, (c, stride), accumulate);
+                        multiply((c, stride), accumulate);
+                    } else if few_rows && columns == PANEL && !accumulate {
+                        multiply((c, stride), false);
                     } else {
-                        multiply_panels(&tiles, [planes, steps], pa, pb, (block, PANEL), false);
+                        multiply((block, PANEL), false);
                         write_block(c, stride, block, rows, columns, accumulate);
                     }
                 }
