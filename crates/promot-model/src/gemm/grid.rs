@@ -19,8 +19,8 @@ impl Grid {
     pub(super) fn new(m: usize, n: usize) -> Self {
         // Few rows and many columns, as in decoding: every task packs all rows for itself, and the
         // right factor, which is most of what is read, is read by one task only.
-        let few_rows = m <= Self::MOST_ROWS && Self::TASKS * m <= n;
-        let row_blocks = if few_rows { 1 } else { Self::TASKS };
+        let wide = m <= Self::MOST_ROWS && Self::TASKS * m <= n;
+        let row_blocks = if wide { 1 } else { Self::TASKS };
         let block_rows = m
             .div_ceil(row_blocks)
             .next_multiple_of(PANEL)

@@ -11,6 +11,7 @@ use crate::graph::Var;
 pub struct FixedKeys<B: Backend> {
     keys: B::FixedKeys,
     kv_offsets: Arc<[usize]>,
+    num_kv_heads: usize,
     /// Tokens (Tk), and columns of all heads.
     shape: Shape,
 }
@@ -36,6 +37,7 @@ impl<B: Backend> FixedKeys<B> {
         Self {
             keys: device.fix_keys(tensors, kv_offsets, num_kv_heads),
             kv_offsets: kv_offsets.clone(),
+            num_kv_heads,
             shape,
         }
     }
@@ -53,6 +55,7 @@ impl<B: Backend> FixedKeys<B> {
     /// [`attention`](super::attention).
     pub fn attention_part(&self, device: &B, q: &Var<B>, layout: &Layout) -> Part<B> {
         assert_eq!(layout.kv_offsets, self.kv_offsets, "fixed keys: offsets");
+        assert_eq!(layout.num_kv_heads, self.num_kv_heads, "fixed keys: heads");
         assert!(
             !layout.causal && layout.dropout.is_none(),
             "fixed keys: all of them are seen"

@@ -146,6 +146,7 @@ fn forward(
     let [left, ..] = &mut scratch.packed;
     for first in (0..group.rows()).step_by(strip) {
         let count = strip.min(group.rows() - first);
+        // The same memory for what goes into the products and for what comes out.
         let rows = grown(&mut scratch.gradients, count * d);
         for (row, columns) in (first..).zip(rows.chunks_exact_mut(d)) {
             let (i, head) = group.row(row);
