@@ -196,8 +196,8 @@ pub(super) unsafe fn multiply_panels(
     }
 }
 
-/// [`multiply_panels`] for a left factor of at most 16 rows: the first tile of its panel, with the same
-/// sums in the same order.
+/// `c = a b` for a left factor of at most 16 rows, the first tile of its panel: the same sums in the same
+/// order as in [`multiply_panels`].
 ///
 /// # Safety
 /// As of [`multiply_panels`], but `c` has as many rows as the tiles are configured for.
@@ -208,7 +208,6 @@ pub(super) unsafe fn multiply_few_rows(
     a: *const u16,
     b: *const u16,
     (c, stride): (*mut f32, usize),
-    accumulate: bool,
 ) {
     if steps == 0 {
         return;
@@ -216,21 +215,11 @@ pub(super) unsafe fn multiply_few_rows(
     let row_bytes = stride * size_of::<f32>();
     // SAFETY: all addresses lie in the panels and in `c` (the caller's promise).
     unsafe {
-        if accumulate {
-            asm!(
-                "tileloadd tmm0, [{c} + {stride}]",
-                "tileloadd tmm1, [{c} + {stride} + 64]",
-                c = in(reg) c, stride = in(reg) row_bytes,
-                out("tmm0") _, out("tmm1") _,
-                options(nostack, preserves_flags),
-            );
-        } else {
-            asm!(
-                "tilezero tmm0", "tilezero tmm1",
-                out("tmm0") _, out("tmm1") _,
-                options(nostack, nomem, preserves_flags),
-            );
-        }
+        asm!(
+            "tilezero tmm0", "tilezero tmm1",
+            out("tmm0") _, out("tmm1") _,
+            options(nostack, nomem, preserves_flags),
+        );
         if planes == 1 {
             asm!(
                 "2:",

@@ -71,21 +71,17 @@ pub(super) unsafe fn multiply(out: Output, a: &Panels, b: &Panels, part: Part, a
                 unsafe {
                     let pa = a.address(i, 0);
                     let pb = b.address(first_panel + j, first_step);
-                    let multiply = |c, accumulate| {
-                        if few_rows {
-                            multiply_few_rows(&tiles, [planes, steps], pa, pb, c, accumulate);
-                        } else {
-                            multiply_panels(&tiles, [planes, steps], pa, pb, c, accumulate);
-                        }
-                    };
                     let c = out.values.add(row * stride + column);
-                    if (rows, columns) == (PANEL, PANEL) {
+                    if few_rows && columns == PANEL && !accumulate {
+                        multiply_few_rows(&tiles, [planes, steps], pa, pb, (c, stride));
+                    } else if few_rows {
+                        multiply_few_rows(&tiles, [planes, steps], pa, pb, (block, PANEL));
+                        write_block(c, stride, block, rows, columns, accumulate);
+                    } else if (rows, columns) == (PANEL, PANEL) {
                         prefetch_block(c.wrapping_add(PANEL), stride);
-                        multiply((c, stride), accumulate);
-                    } else if few_rows && columns == PANEL && !accumulate {
-                        multiply((c, stride), false);
+                        multiply_panels(&tiles, [planes, steps], pa, pb, (c, stride), accumulate);
                     } else {
-                        multiply((block, PANEL), false);
+                        multiply_panels(&tiles, [planes, steps], pa, pb, (block, PANEL), false);
                         write_block(c, stride, block, rows, columns, accumulate);
                     }
                 }
