@@ -6,8 +6,8 @@ use crate::backend::gpu::emulated::{emulated, schedules};
 
 const PRECISIONS: [(Precision, f64); 2] = [(Precision::F32, 1e-5), (Precision::Bf16, 2e-2)];
 
-/// Lengths of queries and keys without a mask and a bias, for a heads of keys that `group` heads of
-/// queries share each.
+/// Lengths of queries and keys, without a mask and a bias; `group` heads of queries share each of
+/// `kv_heads` heads of keys.
 fn fixed_case(q: &[usize], k: &[usize], kv_heads: usize, group: usize, d_kv: usize) -> Case {
     Case {
         heads: kv_heads * group,
