@@ -211,7 +211,8 @@ class Comparison:
             if case in BEAMS:
                 targets = [NEW_TOKENS] * len(sources)
             tokens.append(sum(sources))
-            needed.append(self.shape.operations(case, sources, targets, BEAMS.get(case, 1)))
+            beams = BEAMS.get(case, 1)
+            needed.append(self.shape.operations(case, sources, targets, beams, prompt))
         return tokens, needed
 
     def follow(self, case: str, precision: str, steps: int) -> dict:

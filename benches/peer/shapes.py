@@ -30,9 +30,12 @@ class T5Shape:
         """Columns of all heads together."""
         return self.heads * self.d_kv
 
-    def operations(self, case: str, sources: list[int], targets: list[int], beams: int) -> float:
-        """Of a step; `sources` are the lengths of the encoder's sequences, soft prompt rows counted
-        and padding not, `targets` those of the decoder's."""
+    def operations(
+        self, case: str, sources: list[int], targets: list[int], beams: int, prompt: int
+    ) -> float:
+        """Of a step; `sources` are the lengths of the encoder's sequences, the `prompt` rows of a soft
+        prompt counted and padding not, `targets` those of the decoder's. An encoder sees what follows, so
+        a prompt's rows are others for each input."""
         attention_map = self.d_model * self.inner
         feed_forward = 3 * self.d_model * self.d_ff
         encoder_tokens = sum(sources)
@@ -78,20 +81,30 @@ class LlamaShape:
             vocab_size=config["vocab_size"],
         )
 
-    def operations(self, case: str, sources: list[int], targets: list[int], beams: int) -> float:
+    def operations(
+        self, case: str, sources: list[int], targets: list[int], beams: int, prompt: int
+    ) -> float:
         """Of a step; `sources` are the lengths of the inputs, soft prompt rows counted and padding
-        not, `targets` those of the answers. Only what precedes a target token goes through the
-        head, and the last one of an answer is read by nothing."""
-        attention_map = 2 * self.d_model * (self.heads + self.kv_heads) * self.d_kv
-        layer = attention_map + 3 * self.d_model * self.d_ff
+        not, `targets` those of the answers. The `prompt` rows that all inputs begin with are the same
+        in each. The last token of an answer is read by nothing, and only what precedes a target token
+        needs more of the last layer than keys and values, and the head."""
+        q_and_o, k_and_v = (
+            2 * self.d_model * heads * self.d_kv for heads in (self.heads, self.kv_heads)
+        )
+        layer = q_and_o + k_and_v + 3 * self.d_model * self.d_ff
         answers = [target - 1 for target in targets]
-        linear = 2 * (sum(sources) + beams * sum(answers)) * self.layers * layer
-        linear += 2 * beams * sum(targets) * self.d_model * self.vocab_size
-        pairs = sum(map(causal_pairs, sources))
+        tokens = prompt + sum(source - prompt for source in sources) + beams * sum(answers)
+        predicting = beams * sum(targets)
+        linear = 2 * tokens * ((self.layers - 1) * layer + k_and_v)
+        linear += 2 * predicting * (layer - k_and_v + self.d_model * self.vocab_size)
+        pairs = causal_pairs(prompt)
+        pairs += sum(causal_pairs(source) - causal_pairs(prompt) for source in sources)
         pairs += beams * sum(
             source * answer + causal_pairs(answer) for source, answer in zip(sources, answers)
         )
-        return of_step(case, linear, 2 * 2 * self.heads * self.d_kv * pairs * self.layers)
+        last = beams * sum(source * target for source, target in zip(sources, targets))
+        attention = 2 * 2 * self.heads * self.d_kv * (pairs * (self.layers - 1) + last)
+        return of_step(case, linear, attention)
 
 
 def causal_pairs(length: int) -> float:

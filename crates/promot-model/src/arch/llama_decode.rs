@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use promot_core::Ragged;
 
-use super::llama::{EMBEDDING, Llama, Pass, positions};
+use super::llama::{EMBEDDING, Llama};
+use super::llama_pass::{Pass, positions};
 use crate::backend::Backend;
 use crate::generate::{Decoder, NextTokens};
 use crate::graph::{Graph, Var};

@@ -4,6 +4,8 @@ mod config;
 pub mod llama;
 mod llama_config;
 mod llama_decode;
+mod llama_pass;
+mod llama_sequences;
 mod loss;
 mod model;
 mod module;

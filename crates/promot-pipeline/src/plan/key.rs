@@ -14,16 +14,14 @@ use super::tasks::TaskSet;
 /// Versions of the code that computes each kind of artifact: raised when results change.
 fn code_version(kind: &StageKind) -> u32 {
     match kind {
-        StageKind::Data(_)
-        | StageKind::Mix(_)
-        | StageKind::JointTune(_)
-        | StageKind::RandomPrompt(_)
-        | StageKind::Gradients(_) => 1,
-        StageKind::Pretrain(_)
-        | StageKind::PromptTune(_)
+        StageKind::Data(_) | StageKind::Mix(_) | StageKind::RandomPrompt(_) => 1,
+        StageKind::JointTune(_) | StageKind::Gradients(_) => 2,
+        StageKind::Pretrain(_) => 3,
+        StageKind::PromptTune(_)
         | StageKind::LoraTune(_)
-        | StageKind::ModelTune(_) => 3,
-        StageKind::Eval(_) | StageKind::Curve(_) => 4,
+        | StageKind::ModelTune(_)
+        | StageKind::Eval(_)
+        | StageKind::Curve(_) => 4,
     }
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::backend::Host;
 use crate::generate::{Decoder as _, GenerateOptions};
 use crate::ops::cross_entropy::LabelSmoothing;
+use crate::ops::dropout::DropoutKey;
 
 fn config() -> LlamaConfig {
     let json = br#"{"model_type": "llama", "vocab_size": 20, "hidden_size": 16,
@@ -33,12 +34,12 @@ fn prompt(rows: usize) -> Var<Host> {
 }
 
 fn batch() -> TokenBatch {
-    let inputs = Ragged::from_rows([[3u32, 4, 5].as_slice(), &[], &[6, 7, 8, 9]]);
-    let targets = Ragged::from_rows([[10u32, 2].as_slice(), &[11, 12, 2], &[2]]);
+    let inputs = Ragged::from_rows([[3u32, 4, 5].as_slice(), &[], &[6, 7, 8, 9], &[13, 4]]);
+    let targets = Ragged::from_rows([[10u32, 2].as_slice(), &[11, 12, 2], &[2], &[14, 10, 2]]);
     TokenBatch {
         inputs,
         targets,
-        prompts: vec![Some(0), Some(1), None],
+        prompts: vec![Some(0), Some(1), None, Some(0)],
     }
 }
 
@@ -69,6 +70,63 @@ fn loss(options: &LossOptions) -> (f32, Vec<Vec<f32>>) {
 #[test]
 fn recomputed_blocks_give_the_same_bits() {
     assert_eq!(loss(&options(false)), loss(&options(true)));
+    let [once, again] = [false, true].map(|recompute| LossOptions {
+        dropout: None,
+        ..options(recompute)
+    });
+    assert_eq!(loss(&once), loss(&again));
+}
+
+/// The mean cross-entropy of the targets of [`batch`], with label smoothing, from the logits of
+/// whole texts.
+fn loss_from_logits(smoothing: f64) -> f64 {
+    let (model, batch, prompts) = (model(), batch(), [prompt(2), prompt(1)]);
+    let (mut sum, mut count) = (0.0, 0);
+    for (i, target) in batch.targets.rows().enumerate() {
+        let text = Ragged::from_rows([[batch.inputs.row(i), target].concat().as_slice()]);
+        let (logits, _) = model.logits(&text, &prompts, &batch.prompts[i..=i]);
+        let logits: Vec<f64> = logits.slice().iter().map(|&x| f64::from(x)).collect();
+        let rows: Vec<&[f64]> = logits.chunks(20).collect();
+        for (row, &token) in rows[rows.len() - 1 - target.len()..].iter().zip(target) {
+            let log_sum_exp = row.iter().map(|x| x.exp()).sum::<f64>().ln();
+            let others = smoothing / 19.0;
+            for (class, x) in row.iter().enumerate() {
+                let share = if class == token as usize {
+                    1.0 - smoothing
+                } else {
+                    others
+                };
+                // As T5X, without the entropy of the smoothed target.
+                sum += share * (log_sum_exp - x + share.ln());
+            }
+            count += 1;
+        }
+    }
+    sum / f64::from(count)
+}
+
+#[test]
+fn prompts_that_are_computed_once_change_neither_the_loss_nor_gradients() {
+    let [once, apart] = [None, Some(DropoutKey { rate: 0.0, key: 0 })].map(|dropout| {
+        loss(&LossOptions {
+            dropout,
+            ..options(false)
+        })
+    });
+    let expected = loss_from_logits(0.1);
+    for (value, _) in [&once, &apart] {
+        assert!(
+            (f64::from(*value) - expected).abs() < 1e-5,
+            "{value} for {expected}"
+        );
+    }
+    for (a, b) in once.1.iter().zip(&apart.1) {
+        let largest = b.iter().fold(0.0, |most: f32, x| most.max(x.abs()));
+        assert!(largest > 0.0, "everything has a gradient");
+        for (a, b) in a.iter().zip(b) {
+            assert!((a - b).abs() <= 1e-5 * largest, "{a} for {b}");
+        }
+    }
 }
 
 #[test]
