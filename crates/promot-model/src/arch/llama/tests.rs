@@ -131,17 +131,20 @@ fn prompts_that_are_computed_once_change_neither_the_loss_nor_gradients() {
 
 #[test]
 fn a_frozen_model_leaves_the_gradients_of_prompts_as_they_are() {
-    let (value, tuned) = loss(&options(false));
-    let frozen = LossOptions {
-        tune_model: false,
-        ..options(false)
-    };
-    let (same, gradients) = loss(&frozen);
-    assert_eq!(value, same);
-    let prompts = tuned.len() - 2;
-    assert_eq!(tuned[prompts..], gradients[prompts..]);
-    assert!(gradients[..prompts].iter().flatten().all(|&g| g == 0.0));
-    assert!(gradients[prompts..].iter().flatten().any(|&g| g != 0.0));
+    for dropout in [options(false).dropout, None] {
+        let [tuned, frozen] = [true, false].map(|tune_model| LossOptions {
+            tune_model,
+            dropout,
+            ..options(false)
+        });
+        let (value, tuned) = loss(&tuned);
+        let (same, gradients) = loss(&frozen);
+        assert_eq!(value, same);
+        let prompts = tuned.len() - 2;
+        assert_eq!(tuned[prompts..], gradients[prompts..]);
+        assert!(gradients[..prompts].iter().flatten().all(|&g| g == 0.0));
+        assert!(gradients[prompts..].iter().flatten().any(|&g| g != 0.0));
+    }
 }
 
 #[test]
