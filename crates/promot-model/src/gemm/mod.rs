@@ -20,9 +20,11 @@ mod matrix;
 mod packed;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod panels;
+mod part;
 mod portable;
 mod precision;
 mod product;
+mod scratch;
 #[cfg(test)]
 mod tests;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -36,6 +38,7 @@ pub use matrix::{Element, Matrix};
 pub use packed::{Factor, Packed};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use panels::Source;
+pub(crate) use part::Part;
 pub use precision::Precision;
-pub(crate) use product::{Part, matmul_part};
+pub(crate) use product::matmul_part;
 pub use product::{Right, add_product, matmul, matmul_packed, matmul_serial, product};

@@ -1,11 +1,11 @@
 //! Products of packed factors, on one thread or split into blocks of the output.
 
-use std::cell::RefCell;
-
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 use super::matrix::Element as Source;
 use super::matrix::Matrix;
 use super::packed::{Factor, Form, Packed};
+use super::part::Part;
+use super::scratch::with_scratch;
 use super::{Precision, portable};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::{
@@ -27,25 +27,6 @@ pub fn matmul_packed(
     accumulate: bool,
 ) {
     matmul_part(out, stride, a, b, Part::all(b), accumulate);
-}
-
-/// A part of a right factor: some of its columns and as many of its rows as the left factor has
-/// columns. Both start at a multiple of 32.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Part {
-    pub(crate) first_column: usize,
-    pub(crate) columns: usize,
-    pub(crate) first_term: usize,
-}
-
-impl Part {
-    fn all(b: Factor<'_>) -> Self {
-        Self {
-            first_column: 0,
-            columns: b.width(),
-            first_term: 0,
-        }
-    }
 }
 
 /// `out (+)= a b` for a part of `b`.
@@ -243,17 +224,4 @@ fn by_blocks<E: Source>(
             unsafe { fill_grid(out, &grid, a, b, accumulate, precision) };
         }
     }
-}
-
-thread_local! {
-    static SCRATCH: RefCell<[Packed; 2]> = RefCell::default();
-}
-
-/// Memory for two packed factors that this thread uses again and again.
-pub(super) fn with_scratch<T>(f: impl FnOnce(&mut [Packed; 2]) -> T) -> T {
-    SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-        Ok(mut scratch) => f(&mut scratch),
-        // A task that runs while another one of the same thread waits.
-        Err(_) => f(&mut Default::default()),
-    })
 }

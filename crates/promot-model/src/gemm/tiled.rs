@@ -9,7 +9,8 @@ use super::grid::Grid;
 use super::matrix::Matrix;
 use super::packed::Form;
 use super::panels::{Panels, Source};
-use super::product::{Part, with_scratch};
+use super::part::Part;
+use super::scratch::with_scratch;
 
 /// Where a product goes.
 #[derive(Clone, Copy)]

@@ -4,6 +4,7 @@ pub mod adafactor;
 pub mod adamw;
 mod clip;
 mod cuda;
+mod gpu_state;
 mod schedule;
 mod squares;
 #[cfg(test)]
@@ -12,7 +13,7 @@ mod tests;
 pub use adafactor::AdafactorOptions;
 pub use adamw::AdamWOptions;
 pub use clip::clip_factor;
-pub use cuda::GpuState;
+pub use gpu_state::GpuState;
 pub use schedule::{Decay, Schedule};
 pub use squares::{GpuSquares, Squares};
 

@@ -143,7 +143,7 @@ fn the_second_device_updates_all_parameters_as_the_cpu() {
 #[test]
 fn the_second_device_updates_a_large_parameter_as_the_cpu() {
     let optimizer = Optimizer::Adafactor(AdafactorOptions::default());
-    assert_devices_agree(&optimizer, &[(1, 257 * cuda::BLOCK_VALUES + 5)], 1);
+    assert_devices_agree(&optimizer, &[(1, 257 * gpu_state::BLOCK_VALUES + 5)], 1);
 }
 
 fn total<D: Kernels>(device: &D, optimizer: &Optimizer, gradient: Vec<f32>) -> f64 {

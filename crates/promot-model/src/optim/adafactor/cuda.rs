@@ -4,7 +4,7 @@
 use super::AdafactorOptions;
 use crate::backend::Gpu;
 use crate::backend::gpu::{Address, Argument, GpuBuffer, Kernel, Module, index_u32};
-use crate::optim::cuda::{BLOCK_VALUES, GpuState, Table, doubles};
+use crate::optim::gpu_state::{BLOCK_VALUES, GpuState, Table, doubles};
 use crate::optim::{Step, Update};
 
 static MODULE: Module = Module {

@@ -3,7 +3,7 @@
 use super::AdamWOptions;
 use crate::backend::Gpu;
 use crate::backend::gpu::{Argument, Kernel, Module, index_u32};
-use crate::optim::cuda::{BLOCK_VALUES, GpuState, Table};
+use crate::optim::gpu_state::{BLOCK_VALUES, GpuState, Table};
 use crate::optim::{Step, Update};
 
 static MODULE: Module = Module {

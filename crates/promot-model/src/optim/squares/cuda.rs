@@ -2,7 +2,7 @@
 
 use crate::backend::gpu::{Argument, GpuBuffer, GpuSlice, Kernel, Module, index_u32};
 use crate::backend::{Gpu, Shape};
-use crate::optim::cuda::{BLOCK_VALUES, Table, doubles};
+use crate::optim::gpu_state::{BLOCK_VALUES, Table, doubles};
 
 static MODULE: Module = Module {
     name: "squares",
