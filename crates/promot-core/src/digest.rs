@@ -104,6 +104,28 @@ impl Digester {
         self
     }
 
+    /// Adds a named field of `len` bytes that `reader` gives, a piece at a time.
+    ///
+    /// # Errors
+    /// If it cannot be read, or does not give as many bytes.
+    pub fn field_of_reader(
+        mut self,
+        name: &str,
+        len: u64,
+        reader: impl io::Read,
+    ) -> io::Result<Self> {
+        self.0.update((name.len() as u64).to_le_bytes());
+        self.0.update(name.as_bytes());
+        self.0.update(len.to_le_bytes());
+        // One more than there should be, to notice that there are more.
+        let read = io::copy(&mut reader.take(len.saturating_add(1)), &mut self.0)?;
+        if read != len {
+            let problem = format!("expected {len} bytes; it changed while it was read");
+            return Err(io::Error::other(problem));
+        }
+        Ok(self)
+    }
+
     /// The digest of all fields so far.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
@@ -131,6 +153,17 @@ mod tests {
         let one = Digester::new().field("a", "bc").field("d", "").finish();
         let other = Digester::new().field("a", "b").field("cd", "").finish();
         assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_field_is_read_to_the_same_digest_and_has_to_be_as_long_as_said() {
+        let read = |len| Digester::new().field_of_reader("a", len, &b"bcd"[..]);
+        let whole = Digester::new().field("a", "bcd").finish();
+        assert_eq!(read(3).unwrap().finish(), whole);
+        for len in [2, 4, u64::MAX] {
+            let error = read(len).err().unwrap().to_string();
+            assert!(error.contains("it changed while it was read"), "{error}");
+        }
     }
 
     #[test]

@@ -1,27 +1,23 @@
 //! The only way to a [`Plan`]: resolves, checks and orders, and reports all problems at once.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
 
-use petgraph::algo::{tarjan_scc, toposort};
-use petgraph::graph::{DiGraph, NodeIndex};
-use promot_core::{Digest, Digester, Seed};
+use petgraph::algo::toposort;
+use petgraph::graph::NodeIndex;
+use promot_core::{Digest, Seed};
+use promot_model::gemm::Precision;
 
-use super::checkpoints::check_kept;
+use super::base_model::base_model;
 use super::curve::expand_curves;
 use super::device::device;
-use super::hub_model::hub_model;
 use super::key;
-use super::params::{BaseModel, EvalParams, MixParams, StageKind};
-use super::read::{CurveText, Reader, Reference, Wanted, read_tasks};
+use super::parsed::{Parsed, check_cycles, leave_out_unused, link};
+use super::read::{CurveText, Reader, read_tasks};
 use super::recipe;
+use super::references::{check_references, check_uses};
 use super::tasks::TaskSet;
 use super::widths::check_widths;
 use super::{Plan, Stage};
-use promot_model::arch::ModelConfig;
-use promot_model::gemm::Precision;
-
-use crate::builtin;
 use crate::diagnostic::{Diagnostics, Place};
 use crate::spec::{Fields, Node, Spec, Value};
 
@@ -180,39 +176,6 @@ pub fn compile(spec: &Spec) -> Result<Plan, Diagnostics> {
     })
 }
 
-/// A stage as it was read; without a kind if that had problems.
-pub(super) struct Parsed {
-    pub(super) name: String,
-    pub(super) place: Place,
-    pub(super) kind: Option<StageKind>,
-    pub(super) references: Vec<Reference>,
-    /// What a curve says, with places.
-    pub(super) curve: CurveText,
-}
-
-/// Removes the stages of included files that nothing needs.
-fn leave_out_unused(
-    parsed: &mut Vec<Parsed>,
-    parents: &BTreeMap<String, String>,
-    optional: &BTreeSet<String>,
-) {
-    let is_optional =
-        |name: &str| optional.contains(parents.get(name).map_or(name, String::as_str));
-    let names = parsed.iter().map(|stage| stage.name.clone());
-    let mut needed: Vec<String> = names.filter(|name| !is_optional(name)).collect();
-    let mut next = 0;
-    while next < needed.len() {
-        let stage = parsed.iter().find(|stage| stage.name == needed[next]);
-        for reference in stage.into_iter().flat_map(|stage| &stage.references) {
-            if !needed.contains(&reference.name) {
-                needed.push(reference.name.clone());
-            }
-        }
-        next += 1;
-    }
-    parsed.retain(|stage| needed.contains(&stage.name));
-}
-
 fn root_has(root: &Node, key: &str) -> bool {
     matches!(&root.value, Value::Map(entries) if entries.iter().any(|(name, ..)| name == key))
 }
@@ -252,209 +215,5 @@ fn check_stage_name(name: &str, place: Place, diagnostics: &mut Diagnostics) {
     } else if !is_plain(name) {
         let message = format!("stage name `{name}`: expected letters, digits, `_` and `-`");
         diagnostics.push(place, message, None);
-    }
-}
-
-fn base_model(node: &Node, directory: &Path, diagnostics: &mut Diagnostics) -> Option<BaseModel> {
-    let Some(text) = node.as_text() else {
-        let message = format!(
-            "`model`: expected a name or directory, found {}",
-            node.describe()
-        );
-        diagnostics.push(node.place, message, None);
-        return None;
-    };
-    if let Some(name) = text.strip_prefix("builtin:") {
-        let Some(model) = builtin::find(name) else {
-            diagnostics.unknown(node.place, "built-in model", name, &builtin::names());
-            return None;
-        };
-        let config = ModelConfig::from_json(model.config).expect("a model of our own");
-        return Some(BaseModel::Builtin {
-            name: name.to_owned(),
-            d_model: config.d_model(),
-            digest: model.digest(),
-        });
-    }
-    if let Some(name) = text.strip_prefix("hf:") {
-        return hub_model(name, node.place, diagnostics);
-    }
-    let path = directory.join(text);
-    let mut digester = Digester::new();
-    let mut d_model = None;
-    for file in ["config.json", "tokenizer.json"] {
-        match std::fs::read(path.join(file)) {
-            Ok(bytes) => {
-                if file == "config.json" {
-                    match ModelConfig::from_json(&bytes) {
-                        Ok(config) => d_model = Some(config.d_model()),
-                        Err(error) => {
-                            let message = format!("`model`: {}: {error}", path.display());
-                            diagnostics.push(node.place, message, None);
-                        }
-                    }
-                }
-                digester = digester.field(file, bytes);
-            }
-            Err(error) => {
-                let message = format!("`model`: {}: {error}", path.join(file).display());
-                let hint = "expected a directory with config.json, model.safetensors and tokenizer.json, hf:owner/name, or builtin:mini-t5";
-                diagnostics.push(node.place, message, Some(hint.to_owned()));
-                return None;
-            }
-        }
-    }
-    let mut weights: Vec<_> = std::fs::read_dir(&path)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "safetensors")
-        })
-        .collect();
-    weights.sort();
-    if weights.is_empty() {
-        let message = format!("`model`: {} holds no .safetensors file", path.display());
-        diagnostics.push(
-            node.place,
-            message,
-            Some("pickled weights are not read: convert them first".to_owned()),
-        );
-        return None;
-    }
-    for file in &weights {
-        match std::fs::read(file) {
-            Ok(bytes) => digester = digester.field("weights", bytes),
-            Err(error) => {
-                diagnostics.push(
-                    node.place,
-                    format!("`model`: {}: {error}", file.display()),
-                    None,
-                );
-                return None;
-            }
-        }
-    }
-    Some(BaseModel::Directory {
-        path,
-        d_model: d_model?,
-        digest: digester.finish(),
-    })
-}
-
-fn check_references(parsed: &[Parsed], diagnostics: &mut Diagnostics) {
-    let names: Vec<&str> = parsed.iter().map(|stage| stage.name.as_str()).collect();
-    for stage in parsed {
-        for reference in &stage.references {
-            let Some(found) = parsed.iter().find(|other| other.name == reference.name) else {
-                diagnostics.unknown(reference.place, "stage", &reference.name, &names);
-                continue;
-            };
-            if let Some(kind) = found
-                .kind
-                .as_ref()
-                .filter(|kind| !reference.wanted.accepts(kind))
-            {
-                let message = format!(
-                    "`{}` is a {} stage, expected {}",
-                    reference.name,
-                    kind.name(),
-                    reference.wanted.describe()
-                );
-                diagnostics.push(reference.place, message, None);
-                continue;
-            }
-            if let (Wanted::Checkpoints, Some(kind)) = (reference.wanted, &found.kind) {
-                check_kept(reference, kind, diagnostics);
-            }
-        }
-    }
-}
-
-/// What single references cannot tell: prompts in a mix, targets of an evaluation.
-fn check_uses(parsed: &mut [Parsed], diagnostics: &mut Diagnostics) {
-    let mixes: Vec<String> = parsed
-        .iter()
-        .filter(|stage| matches!(stage.kind, Some(StageKind::Mix(MixParams { .. }))))
-        .map(|stage| stage.name.clone())
-        .collect();
-    for stage in parsed {
-        match &mut stage.kind {
-            Some(StageKind::ModelTune(params))
-                if params.prompt.is_some() && mixes.contains(&params.on) =>
-            {
-                let hint = Some("give each task of the mix its own `prompt`".to_owned());
-                let message = format!(
-                    "stage `{}`: a mix has the prompts, not the tuning stage",
-                    stage.name
-                );
-                diagnostics.push(stage.place, message, hint);
-            }
-            Some(kind) => {
-                let Some(EvalParams {
-                    models, targets, ..
-                }) = kind.evaluation_mut()
-                else {
-                    continue;
-                };
-                for model in models {
-                    // One prompt without a target's name is meant for the only target.
-                    for (target, _) in model
-                        .prompts
-                        .iter_mut()
-                        .filter(|(target, _)| target.is_empty())
-                    {
-                        match targets.as_slice() {
-                            [only] => target.clone_from(only),
-                            _ => {
-                                let hint = Some(
-                                    "for example `prompt: {rte: prompt_rte, enfr: prompt_enfr}`"
-                                        .to_owned(),
-                                );
-                                let message = format!(
-                                    "model `{}`: with {} targets, say which prompt is for which",
-                                    model.label,
-                                    targets.len()
-                                );
-                                diagnostics.push(stage.place, message, hint);
-                            }
-                        }
-                    }
-                }
-            }
-            None => {}
-        }
-    }
-}
-
-/// Edges from every stage to those that read it.
-fn link(parsed: &[Parsed]) -> DiGraph<usize, ()> {
-    let mut graph = DiGraph::new();
-    let nodes: Vec<NodeIndex> = (0..parsed.len()).map(|i| graph.add_node(i)).collect();
-    for (i, stage) in parsed.iter().enumerate() {
-        for reference in &stage.references {
-            if let Some(input) = parsed.iter().position(|other| other.name == reference.name) {
-                graph.update_edge(nodes[input], nodes[i], ());
-            }
-        }
-    }
-    graph
-}
-
-fn check_cycles(graph: &DiGraph<usize, ()>, parsed: &[Parsed], diagnostics: &mut Diagnostics) {
-    for mut component in tarjan_scc(graph) {
-        component.sort();
-        let is_cycle = component.len() > 1 || graph.contains_edge(component[0], component[0]);
-        if is_cycle {
-            let names: Vec<&str> = component
-                .iter()
-                .map(|i| parsed[i.index()].name.as_str())
-                .collect();
-            let first = &parsed[component[0].index()];
-            let message = format!("stages need each other in a circle: {}", names.join(", "));
-            diagnostics.push(first.place, message, None);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! The columns of curves: which checkpoints of the models that they name are measured.
 
-use super::compile::Parsed;
 use super::params::{Checkpoint, CurveModel, EvalModel, StageKind};
+use super::parsed::Parsed;
 use crate::diagnostic::{Diagnostics, Place};
 
 /// Columns of one model that are measured without being picked.

@@ -1,5 +1,6 @@
 //! From a parsed file to a plan that can be run: names resolved, types checked, keys computed.
 
+mod base_model;
 mod checkpoints;
 mod compile;
 mod curve;
@@ -8,8 +9,10 @@ mod draw;
 mod hub_model;
 mod key;
 mod params;
+mod parsed;
 mod read;
 mod recipe;
+mod references;
 mod rehearsal;
 mod tasks;
 mod why;

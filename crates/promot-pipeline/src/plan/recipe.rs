@@ -13,13 +13,15 @@
 //!
 //! and where models are measured, `tuned` means the model with its prompt.
 
+mod nodes;
+mod targets;
+
 use std::collections::BTreeMap;
 
+use self::nodes::{Entry, body_of, map, own_entries, placed, text};
+use self::targets::{Target, targets};
 use crate::diagnostic::{Diagnostics, Place};
 use crate::spec::{Fields, Node, Value};
-
-/// A mapping's entry: its key with its place, and its value.
-type Entry = (String, Place, Node);
 
 /// The kind of stage that is a recipe.
 pub(super) const KIND: &str = "promot";
@@ -73,13 +75,6 @@ struct Answering {
     prompt: Option<Node>,
 }
 
-/// A task that is tuned on, with its weight if there are several.
-struct Target<'n> {
-    name: &'n str,
-    place: Place,
-    weight: Option<&'n Node>,
-}
-
 /// The stages of a file with those of its recipes in the place of these, and for each stage that a
 /// recipe added the recipe's name.
 pub(super) fn expand(
@@ -119,17 +114,6 @@ pub(super) fn expand(
         name_prompts(node, &recipes);
     }
     (expanded, parents)
-}
-
-/// The parameters of a stage of one of these kinds.
-fn body_of<'n>(node: &'n Node, kinds: &[&str]) -> Option<&'n Node> {
-    match &node.value {
-        Value::Map(entries) => match entries.as_slice() {
-            [(kind, _, body)] if kinds.contains(&kind.as_str()) => Some(body),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 /// Puts model and prompt in the place of recipes' names in what a stage measures.
@@ -413,74 +397,4 @@ impl Settings<'_> {
         entries.push(("on".to_owned(), on.place, on));
         entries
     }
-}
-
-/// A stage's own parameters.
-fn own_entries(own: Option<&Node>) -> Vec<Entry> {
-    match own.map(|node| &node.value) {
-        Some(Value::Map(entries)) => entries.clone(),
-        _ => Vec::new(),
-    }
-}
-
-/// One data stage, a list of them, or a mapping with their weights.
-fn targets<'n>(on: &'n Node, diagnostics: &mut Diagnostics) -> Vec<Target<'n>> {
-    let named = |node: &'n Node| {
-        node.as_text().map(|name| Target {
-            name,
-            place: node.place,
-            weight: None,
-        })
-    };
-    let targets: Vec<Option<Target<'n>>> = match &on.value {
-        Value::List(list) => list.iter().map(named).collect(),
-        Value::Map(entries) => entries
-            .iter()
-            .map(|(name, place, weight)| {
-                Some(Target {
-                    name,
-                    place: *place,
-                    weight: Some(weight),
-                })
-            })
-            .collect(),
-        Value::Scalar(_) => vec![named(on)],
-    };
-    let found: Option<Vec<Target<'n>>> = targets.into_iter().collect();
-    found.filter(|found| !found.is_empty()).unwrap_or_else(|| {
-        let message = format!(
-            "`on`: expected a data stage, a list of them, or a mapping with their weights, found {}",
-            on.describe()
-        );
-        diagnostics.push(on.place, message, None);
-        Vec::new()
-    })
-}
-
-fn text(place: Place, text: &str) -> Node {
-    Node {
-        place,
-        value: Value::Scalar(serde_yaml::Value::String(text.to_owned())),
-    }
-}
-
-fn map(place: Place, entries: Vec<Entry>) -> Node {
-    Node {
-        place,
-        value: Value::Map(entries),
-    }
-}
-
-/// The same at another place.
-fn placed(node: &Node, place: Place) -> Node {
-    let value = match &node.value {
-        Value::Map(entries) => Value::Map(
-            entries
-                .iter()
-                .map(|(key, _, node)| (key.clone(), place, placed(node, place)))
-                .collect(),
-        ),
-        other => other.clone(),
-    };
-    Node { place, value }
 }

@@ -1,7 +1,7 @@
 //! A soft prompt only fits models of the width that it was made for.
 
-use super::compile::Parsed;
 use super::params::{BaseModel, StageKind};
+use super::parsed::Parsed;
 use crate::diagnostic::Diagnostics;
 
 /// Finds prompts that are used with a model of another width. What is not known, because of other
