@@ -4,7 +4,7 @@ use std::fs;
 
 use promot_model::train::{TrainSummary, TrainingBackend};
 
-use super::training::starting_model;
+use super::inputs::starting_model;
 use crate::plan::StageKind;
 use crate::run::{Context, LoadedModel, RunError};
 

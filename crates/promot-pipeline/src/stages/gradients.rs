@@ -18,8 +18,8 @@ use promot_model::train::TrainingBackend;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoints::{kept_steps, model_at};
+use super::inputs::adapter_of;
 use super::rows::{TrainingRows, training_rows};
-use super::training::adapter_of;
 use crate::plan::{GradientsModel, GradientsParams, Stage, StageKind};
 use crate::report::{AlignmentData, AlignmentPoint};
 use crate::run::{Context, RunError, StageDirectory};

@@ -8,7 +8,8 @@ use promot_model::checkpoint::{SavePrecision, save_prompt};
 use promot_model::train::{Adapters, TrainingBackend, Tune};
 
 use super::prompts::fresh_start;
-use super::training::{PROMPT_DIRECTORY, Work, tune, write_model, write_result};
+use super::results::{PROMPT_DIRECTORY, write_model, write_result};
+use super::training::{Work, tune};
 use crate::plan::{PromptTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 

@@ -8,7 +8,9 @@ use promot_model::checkpoint::save_lora;
 use promot_model::lora::Lora;
 use promot_model::train::{Adapters, TrainingBackend, Tune};
 
-use super::training::{Work, base_name, starting_model, tune, tuned_tasks, write_result};
+use super::inputs::{base_name, starting_model, tuned_tasks};
+use super::results::write_result;
+use super::training::{Work, tune};
 use crate::plan::{LoraTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 

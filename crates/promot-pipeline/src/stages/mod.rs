@@ -16,13 +16,16 @@ pub(crate) mod random_prompt;
 mod checkpoints;
 pub(crate) mod drift;
 mod foreign;
+mod inputs;
 mod labels;
 mod measure;
+mod options;
 mod prompts;
+mod results;
 mod rows;
 mod select;
 mod training;
 
 pub(crate) use labels::impossible_labels;
+pub use results::PROMPT_DIRECTORY;
 pub(crate) use rows::{evaluation_rows, shots_seed, training_rows};
-pub use training::PROMPT_DIRECTORY;

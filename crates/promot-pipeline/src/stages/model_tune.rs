@@ -7,9 +7,9 @@ use promot_model::checkpoint::{Adapter, SavePrecision};
 use promot_model::prompt::SoftPrompt;
 use promot_model::train::{Adapters, TrainingBackend, Tune};
 
-use super::training::{
-    Work, adapter_of, prompt_of, starting_model, tune, tuned_tasks, write_model, write_result,
-};
+use super::inputs::{adapter_of, prompt_of, starting_model, tuned_tasks};
+use super::results::{write_model, write_result};
+use super::training::{Work, tune};
 use crate::plan::{ModelTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 

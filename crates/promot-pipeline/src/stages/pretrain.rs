@@ -9,7 +9,8 @@ use promot_model::arch::{Model, T5, T5Config};
 use promot_model::checkpoint::SavePrecision;
 use promot_model::train::{Adapters, TrainingBackend, Tune};
 
-use super::training::{Watchers, Work, train_with, write_model, write_result};
+use super::results::{write_model, write_result};
+use super::training::{Watchers, Work, train_with};
 use crate::plan::{ModelSize, PretrainParams, Stage};
 use crate::run::{Context, LoadedModel, RunError, StageDirectory};
 

@@ -6,8 +6,10 @@ use promot_model::arch::Model;
 use promot_model::checkpoint::save_prompt;
 use promot_model::train::{Adapters, TrainingBackend, Tune};
 
+use super::inputs::base_name;
 use super::prompts::fresh_start;
-use super::training::{Work, base_name, tune, write_result};
+use super::results::write_result;
+use super::training::{Work, tune};
 use crate::plan::{PromptTuneParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 

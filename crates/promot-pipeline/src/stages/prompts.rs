@@ -3,7 +3,7 @@
 use promot_model::prompt::{PromptInit, SoftPrompt};
 use promot_model::train::{Adapters, TrainingBackend};
 
-use super::training::{TunedTask, starting_model, tuned_tasks};
+use super::inputs::{TunedTask, starting_model, tuned_tasks};
 use crate::plan::{PromptTuneParams, Stage, StageKind};
 use crate::run::{Context, LoadedModel, RunError};
 

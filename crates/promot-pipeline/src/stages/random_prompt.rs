@@ -4,8 +4,8 @@
 use promot_model::checkpoint::save_prompt;
 use promot_model::train::TrainingBackend;
 
+use super::inputs::{base_name, starting_model};
 use super::prompts::fresh_prompt;
-use super::training::{base_name, starting_model};
 use crate::plan::{RandomPromptParams, Stage};
 use crate::run::{Context, RunError, StageDirectory};
 

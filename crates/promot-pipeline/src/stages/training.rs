@@ -1,174 +1,32 @@
-//! What training stages share: rows to batches, parameters to options, checkpoints to a score.
+//! What training stages share: from rows to batches, from checkpoints to a score.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use promot_core::{BatchSource, Event, Example, Seed, write_atomically};
+use promot_core::{BatchSource, Event, Example};
 use promot_data::fewshot::FewShot;
 use promot_data::task::TaskRef;
-use promot_data::tokenizer::Tokenizer;
 use promot_data::training::{TaskBatches, TrainingTask};
 use promot_model::arch::Model;
-use promot_model::checkpoint::{
-    Adapter, CheckpointError, SavePrecision, load_adapter, load_prompt, save_model,
-};
+use promot_model::checkpoint::CheckpointError;
 use promot_model::generate::GenerateOptions;
 use promot_model::graph::Var;
-use promot_model::ops::cross_entropy::LabelSmoothing;
-use promot_model::optim::{AdafactorOptions, AdamWOptions, Optimizer, Schedule};
-use promot_model::prompt::SoftPrompt;
 use promot_model::train::{
-    Adapters, InTraining, Keep, Measure, Measurement, Observe, Observer, PromptUpdates,
-    Surroundings, TrainError, TrainOptions, TrainSummary, Trained, TrainingBackend, Tune, train,
+    Adapters, InTraining, Keep, Measure, Measurement, Observe, Observer, Surroundings, Trained,
+    TrainingBackend, Tune, train,
 };
 
 use super::drift::DriftMonitor;
+use super::inputs::TunedTask;
 use super::labels::impossible_labels;
 use super::measure::{answers, judge};
-use super::rows::{TrainingRows, shots_seed, training_rows};
+use super::options::train_options;
+use super::rows::shots_seed;
 use super::select::Selection;
-use crate::plan::{BaseModel, OptimizerKind, Stage, StageKind, TrainParams};
-use crate::run::{Context, LoadedModel, RunError, StageDirectory, load_base};
+use crate::plan::{Stage, TrainParams};
+use crate::run::{Context, LoadedModel, RunError, StageDirectory};
 
 /// Tokens of an answer when a checkpoint is measured.
 const DEV_TOKENS: usize = 64;
-
-/// Where the prompt is in the artifact of a stage that makes a model, too.
-pub const PROMPT_DIRECTORY: &str = "prompt";
-
-/// The model that a stage starts from.
-pub(super) fn starting_model<B: TrainingBackend>(
-    from: Option<&str>,
-    context: &Context<'_, B>,
-) -> Result<LoadedModel<B>, RunError> {
-    match from {
-        Some(name) => LoadedModel::from_directory(&context.artifact(name).1, context.device),
-        None => {
-            let base = context.plan.base.as_ref();
-            load_base(base.expect("checked when compiled"), context.device)
-        }
-    }
-}
-
-/// The prompt that a stage made, checked to fit `model`.
-pub(super) fn prompt_of<B: TrainingBackend>(
-    name: &str,
-    model: &LoadedModel<B>,
-    context: &Context<'_, B>,
-) -> Result<SoftPrompt, RunError> {
-    let (stage, artifact) = context.artifact(name);
-    let prompt = load_prompt(&adapter_directory(stage, artifact))?;
-    check_width(name, &prompt, model)?;
-    Ok(prompt)
-}
-
-/// Where the prompt or LoRA of a stage is in its artifact, or in a checkpoint that it kept.
-fn adapter_directory(stage: &Stage, artifact: PathBuf) -> PathBuf {
-    match stage.kind {
-        StageKind::JointTune(_) => artifact.join(PROMPT_DIRECTORY),
-        _ => artifact,
-    }
-}
-
-fn check_width<B: TrainingBackend>(
-    name: &str,
-    prompt: &SoftPrompt,
-    model: &LoadedModel<B>,
-) -> Result<(), RunError> {
-    let d_model = model.model.config().d_model();
-    if prompt.d_model() != d_model {
-        return Err(RunError::mismatch(
-            format!(
-                "the prompt of `{name}` is {} wide, the model {d_model}",
-                prompt.d_model()
-            ),
-            "a soft prompt only fits the model it was made for",
-        ));
-    }
-    Ok(())
-}
-
-/// The prompt or LoRA that the stage `name` made, checked to fit `model`.
-pub(super) fn adapter_of<B: TrainingBackend>(
-    name: &str,
-    model: &LoadedModel<B>,
-    context: &Context<'_, B>,
-) -> Result<Adapter, RunError> {
-    let (stage, artifact) = context.artifact(name);
-    adapter_in(stage, artifact, model)
-}
-
-/// The same of what a stage left in a directory in the layout of its artifact.
-pub(super) fn adapter_in<B: TrainingBackend>(
-    stage: &Stage,
-    artifact: PathBuf,
-    model: &LoadedModel<B>,
-) -> Result<Adapter, RunError> {
-    let adapter = load_adapter(&adapter_directory(stage, artifact))?;
-    let name = &stage.name;
-    match &adapter {
-        Adapter::Prompt(prompt) => check_width(name, prompt, model)?,
-        Adapter::Lora(lora) => {
-            let attached = lora.attach(&model.model, false);
-            attached.map_err(|error| RunError::from(TrainError::from(error)))?;
-        }
-    }
-    Ok(adapter)
-}
-
-/// What an adapter's files call the model that it belongs to.
-pub(super) fn base_name<B>(from: Option<&str>, context: &Context<'_, B>) -> String {
-    match (from, &context.plan.base) {
-        (Some(stage), _) => stage.to_owned(),
-        (None, Some(BaseModel::Builtin { name, .. })) => format!("builtin:{name}"),
-        (None, Some(BaseModel::Directory { path, .. })) => path.display().to_string(),
-        (None, Some(BaseModel::Hub { snapshot, .. })) => snapshot.repository().id(),
-        (None, None) => unreachable!("checked when compiled"),
-    }
-}
-
-/// One tuned task: its rows and the prompt before them.
-pub(super) struct TunedTask {
-    pub(super) rows: TrainingRows,
-    pub(super) prompt: Option<usize>,
-    pub(super) weight: f64,
-}
-
-/// The tasks of a data or mix stage, and the prompts that a mix names.
-pub(super) fn tuned_tasks<B>(
-    on: &str,
-    context: &Context<'_, B>,
-) -> Result<(Vec<TunedTask>, Vec<String>), RunError> {
-    let data = |name: &str| match &context.artifact(name).0.kind {
-        StageKind::Data(params) => training_rows(params, context.plan).map_err(RunError::from),
-        _ => unreachable!("types were checked"),
-    };
-    match &context.artifact(on).0.kind {
-        StageKind::Mix(mix) => {
-            let mut prompts = Vec::new();
-            let mut tasks = Vec::new();
-            for part in &mix.parts {
-                let prompt = part.prompt.as_ref().map(|name| {
-                    prompts.push(name.clone());
-                    prompts.len() - 1
-                });
-                tasks.push(TunedTask {
-                    rows: data(&part.data)?,
-                    prompt,
-                    weight: part.weight,
-                });
-            }
-            Ok((tasks, prompts))
-        }
-        _ => Ok((
-            vec![TunedTask {
-                rows: data(on)?,
-                prompt: None,
-                weight: 1.0,
-            }],
-            Vec::new(),
-        )),
-    }
-}
 
 /// What a stage works on, and where.
 pub(super) struct Work<'a, B: TrainingBackend> {
@@ -389,74 +247,4 @@ pub(super) fn train_with<B: TrainingBackend>(
         Some(failure) => Err(failure),
         None => Ok(trained?),
     }
-}
-
-fn train_options(params: &TrainParams, tune: Tune, seed: Seed) -> TrainOptions {
-    let optimizer = |scale_by_parameter: bool, factored: bool| match params.optimizer {
-        OptimizerKind::Adafactor => Optimizer::Adafactor(AdafactorOptions {
-            multiply_by_parameter_scale: scale_by_parameter,
-            factored,
-            ..AdafactorOptions::default()
-        }),
-        OptimizerKind::Adamw => Optimizer::AdamW(AdamWOptions {
-            weight_decay: params.weight_decay as f32,
-            ..AdamWOptions::default()
-        }),
-    };
-    let schedule = |rate: f64| Schedule {
-        base: rate as f32,
-        warmup: params.warmup,
-        decay: params.decay,
-    };
-    // Prompts keep all second moments, as in Lester et al. 2021; so do low-rank changes.
-    let factored = !matches!(tune, Tune::Prompts | Tune::Lora);
-    // Tuned together with the model, a prompt is still updated as it is alone: its moments are those
-    // of few rows, and its values, which start anywhere, are no measure for how far they have to go.
-    let prompts = params.prompt_learning_rate.map(|rate| PromptUpdates {
-        optimizer: optimizer(false, false),
-        schedule: schedule(rate),
-    });
-    TrainOptions {
-        tune,
-        steps: params.steps,
-        checkpoint_every: params.checkpoint_every,
-        optimizer: optimizer(params.scale_by_parameter, factored),
-        schedule: schedule(params.learning_rate),
-        prompts,
-        max_gradient_norm: params.max_gradient_norm.map(|norm| norm as f32),
-        micro_batches: params.micro_batches,
-        recompute: params.recompute,
-        smoothing: LabelSmoothing::t5x(params.label_smoothing as f32),
-        dropout: params.dropout as f32,
-        seed,
-    }
-}
-
-/// Writes what was tuned, and how.
-pub(super) fn write_result<B: TrainingBackend>(
-    work: &Work<'_, B>,
-    trained: &Trained<B>,
-) -> Result<(), RunError> {
-    let artifact = work.directory.artifact();
-    (work.layout)(&artifact, &trained.model, &trained.adapters)?;
-    let summary = TrainSummary {
-        best_step: trained.best_step,
-        history: trained.history.clone(),
-        ended_early: trained.ended_early.clone(),
-    };
-    let json = serde_json::to_vec_pretty(&summary).expect("plain data serialises");
-    work.directory.write("training.json", &json)
-}
-
-/// Writes a model as a Hugging Face directory with its tokenizer.
-pub(super) fn write_model<B: TrainingBackend>(
-    to: &Path,
-    model: &Model<B>,
-    tokenizer: &Tokenizer,
-    precision: SavePrecision,
-) -> Result<(), CheckpointError> {
-    save_model(model, to, precision)?;
-    let path = to.join("tokenizer.json");
-    write_atomically(&path, tokenizer.to_json().as_bytes())
-        .map_err(|source| CheckpointError::Io { path, source })
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use promot_model::checkpoint::Adapter;
 use promot_model::train::TrainingBackend;
 
+use super::super::inputs::{adapter_in, adapter_of, starting_model};
 use super::super::prompts::fresh_prompt;
-use super::super::training::{adapter_in, adapter_of, starting_model};
 use super::measured::Measured;
 use crate::plan::{EvalModel, Stage};
 use crate::run::{Context, LoadedModel, RunError};
