@@ -247,7 +247,8 @@ stages:
     insta::assert_snapshot!("missing_file", validate(&place, yaml));
     let good =
         "{\"premise\": \"It rains.\", \"hypothesis\": \"It is wet.\", \"label\": \"entailment\"}\n";
-    let cases: [(&str, Vec<u8>); 5] = [
+    let cases: [(&str, Vec<u8>); 6] = [
+        ("few_rows", good.repeat(9).into()),
         (
             "no_field",
             format!("{good}{{\"premise\": \"It rains.\"}}\n").into(),

@@ -145,7 +145,10 @@ stages:
         .success();
     assert!(plan.stdout.contains("2 to run"), "{}", plan.stdout);
     let fetched = |file: &str| server.requests().iter().any(|r| r.path.ends_with(file));
-    assert!(!fetched("train-0.jsonl"), "a plan fetches no rows");
+    place
+        .run_with_env(&["validate", "rows.yaml"], &online)
+        .success();
+    assert!(!fetched("train-0.jsonl"), "only a run fetches rows");
 
     let run = place.run_with_env(&["run", "rows.yaml"], &online).success();
     assert!(fetched("train-1.jsonl") && fetched("validation.jsonl"));

@@ -117,6 +117,8 @@ fn what_is_wrong_with_a_recipe_is_told_where_it_stands() {
   f: {{ promot: {{ on: rte }} }}
   f_prompt: {{ prompt_tune: {{ on: rte }} }}
   g: {{ promot: {{ shots: 1 }} }}
+  h: {{ promot: {{ on: rte, method: prompt_tuning, prompt: f_prompt }} }}
+  i: {{ promot: {{ on: rte, prompt: f_prompt, model: [1] }} }}
 "
     );
     place.write("bad.yaml", yaml);

@@ -154,6 +154,12 @@ pub enum DataError {
         /// What has none.
         what: String,
     },
+    /// Too few rows for some of them to be held back.
+    #[error("{rows} training rows, and a tenth of them is held back for choosing checkpoints")]
+    TooFew {
+        /// How many there are.
+        rows: usize,
+    },
 }
 
 impl DataError {
@@ -166,6 +172,7 @@ impl DataError {
             Self::File { hint, .. } | Self::Line { hint, .. } | Self::Row { hint, .. } => {
                 hint.clone()
             }
+            Self::TooFew { .. } => Some("give the data stage at least 10 rows".to_owned()),
             Self::Io { .. } | Self::Empty { .. } => None,
         }
     }

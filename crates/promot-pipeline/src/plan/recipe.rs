@@ -18,7 +18,7 @@ mod targets;
 
 use std::collections::BTreeMap;
 
-use self::nodes::{Entry, body_of, map, own_entries, placed, text};
+use self::nodes::{Entry, body_of, is_settings, map, own_entries, placed, text};
 use self::targets::{Target, targets};
 use crate::diagnostic::{Diagnostics, Place};
 use crate::spec::{Fields, Node, Value};
@@ -67,6 +67,14 @@ const METHODS: [(&str, Method); 6] = [
     ("random_prompt", Method::RandomPrompt),
     ("lora_first", Method::LoraFirst),
 ];
+
+impl Method {
+    /// As it is written.
+    fn name(self) -> &'static str {
+        let named = METHODS.iter().find(|(_, method)| *method == self);
+        named.expect("one of them").0
+    }
+}
 
 /// What a recipe's name means where models are measured.
 struct Answering {
@@ -187,11 +195,25 @@ impl Recipe<'_> {
         };
         for (key, node) in [("prompt", prompt), ("lora", lora), ("model", model)] {
             if let Some(node) = node.filter(|_| !used(key)) {
-                let method = METHODS.iter().find(|(_, other)| *other == method);
-                let method = method.expect("one of them").0;
-                let message = format!("`{key}`: there is none with `method: {method}`");
+                let message = format!("`{key}`: there is none with `method: {}`", method.name());
                 diagnostics.push(node.place, message, None);
             }
+        }
+        // Of a stage that exists only the prompt can be taken, and only to stay as it is.
+        let takes_stage = matches!(method, Method::Promot | Method::RandomPrompt);
+        for (key, node) in [("prompt", prompt), ("lora", lora), ("model", model)] {
+            let Some(node) = node.filter(|node| used(key) && !is_settings(node)) else {
+                continue;
+            };
+            if key == "prompt" && takes_stage && node.as_text().is_some() {
+                continue;
+            }
+            let message = format!(
+                "`{key}`: expected a mapping of settings with `method: {}`, found {}",
+                method.name(),
+                node.describe()
+            );
+            diagnostics.push(node.place, message, None);
         }
         let targets = targets(on?, diagnostics);
         let settings = Settings {

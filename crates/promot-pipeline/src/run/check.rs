@@ -8,9 +8,10 @@ use promot_model::backend::Host;
 use super::error::RunError;
 use super::loaded::load_base;
 use crate::plan::{BaseModel, DataSource, Plan, StageKind};
+use crate::stages::training_rows;
 
 /// Reads the rows and the pretrained model that a plan names, so that what is wrong with them
-/// shows before hours of work and not after. A model of the hub is read if it is here.
+/// shows before hours of work and not after. What is of the hub is read if it is here.
 ///
 /// # Errors
 /// The first file that cannot be used: with its row, or with the tensor in it.
@@ -26,8 +27,9 @@ pub fn check_inputs(plan: &Plan) -> Result<(), RunError> {
         let in_stage = |error: RunError| error.in_stage(&stage.name);
         match (&stage.kind, stage.kind.evaluation()) {
             (StageKind::Data(params), _) => {
-                check_rows(&*plan.task(&params.task), &params.source, &[Split::Train])
-                    .map_err(in_stage)?;
+                if is_file(&params.source) && params.source.is_here(Split::Train) {
+                    training_rows(params, plan).map_err(|error| in_stage(error.into()))?;
+                }
             }
             (_, Some(params)) => {
                 for evaluated in &params.tasks {
@@ -67,11 +69,13 @@ fn check_evaluated(task: &dyn Task, source: &DataSource) -> Result<(), RunError>
 }
 
 /// Generated rows need no check.
+fn is_file(source: &DataSource) -> bool {
+    !matches!(source, DataSource::Mini)
+}
+
 fn check_rows(task: &dyn Task, source: &DataSource, splits: &[Split]) -> Result<(), RunError> {
-    if matches!(source, DataSource::Mini) {
-        return Ok(());
-    }
-    for &split in splits {
+    let splits = splits.iter().filter(|&&split| source.is_here(split));
+    for &split in splits.filter(|_| is_file(source)) {
         load(task, &source.source(), split, None)?;
     }
     Ok(())

@@ -30,12 +30,10 @@ pub(crate) fn training_rows(params: &DataParams, plan: &Plan) -> Result<Training
         params.train_rows,
     )?;
     let dev_rows = params.dev_rows.min(train.len() / 10);
-    let dev = train.split_off(train.len() - dev_rows);
-    if dev.is_empty() {
-        return Err(DataError::Empty {
-            what: "what is held back for choosing checkpoints".to_owned(),
-        });
+    if dev_rows == 0 {
+        return Err(DataError::TooFew { rows: train.len() });
     }
+    let dev = train.split_off(train.len() - dev_rows);
     Ok(TrainingRows { task, train, dev })
 }
 

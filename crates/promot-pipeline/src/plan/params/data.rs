@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use promot_core::{Digest, Digester};
 use promot_data::source::{FileFormat, FileSource, Mapping, Source, SplitFiles};
+use promot_data::split::Split;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
@@ -85,6 +86,20 @@ impl Serialize for DataFiles {
 }
 
 impl DataSource {
+    /// Whether the rows of `split` can be read now: files of the hub may still have to be fetched.
+    pub fn is_here(&self, split: Split) -> bool {
+        let Self::Files(files) = self else {
+            return true;
+        };
+        let of_split = match split {
+            Split::Train => &files.train,
+            Split::Validation => &files.validation,
+            Split::Test => &files.test,
+        };
+        let missing = |set: &FileSet| !set.hub.is_empty() && !set.paths.iter().all(|p| p.exists());
+        !of_split.as_ref().is_some_and(missing)
+    }
+
     /// The same as `promot-data` names it.
     pub fn source(&self) -> Source {
         let paths = |files: &Option<FileSet>| {

@@ -171,7 +171,8 @@ impl Reader<'_> {
             let node = source_node.or(task_node);
             self.check_mini(name, node.map_or(fields.place(), |node| node.place));
         }
-        let train_rows = fields.optional_count("train_rows", 1..=u64::MAX, self.diagnostics);
+        // A tenth of them is held back.
+        let train_rows = fields.optional_count("train_rows", 10..=u64::MAX, self.diagnostics);
         let dev_rows = fields.count("dev_rows", 1..=100_000, 200, self.diagnostics);
         fields.finish(self.diagnostics);
         Some(DataParams {

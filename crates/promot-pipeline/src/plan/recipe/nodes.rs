@@ -17,6 +17,14 @@ pub(super) fn body_of<'n>(node: &'n Node, kinds: &[&str]) -> Option<&'n Node> {
     }
 }
 
+/// Whether a node can be a stage's own parameters.
+pub(super) fn is_settings(node: &Node) -> bool {
+    matches!(
+        node.value,
+        Value::Map(_) | Value::Scalar(serde_yaml::Value::Null)
+    )
+}
+
 /// A stage's own parameters.
 pub(super) fn own_entries(own: Option<&Node>) -> Vec<Entry> {
     match own.map(|node| &node.value) {
