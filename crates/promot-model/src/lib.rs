@@ -2,7 +2,7 @@
 //! Hugging Face tools read and write.
 //!
 //! Everything is generic over a [`backend::Backend`]; [`backend::Host`] computes on the CPU over
-//! dfdx tensors and dfdx' tape. Batches are ragged: there is no padding anywhere, and the result
+//! dfdx tensors and dfdx' tape, [`backend::Gpu`] on an NVIDIA GPU. Batches are ragged: there is no padding anywhere, and the result
 //! for one sequence does not depend on the others.
 //!
 //! A small model from random weights, its training loss, and the gradient of a soft prompt before

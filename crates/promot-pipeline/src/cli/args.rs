@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a pipeline: what is already in the store is not computed again
     Run(RunArgs),
-    /// Check a pipeline file and the files it names; all problems at once
+    /// Check a pipeline file, with all its problems at once, and then the files that it names
     Validate(PipelineArgs),
     /// Show what is in the store, what would run, and why
     Plan(StoredArgs),
@@ -77,8 +77,8 @@ pub(crate) enum Command {
     Devices,
     /// Check that a device computes what the CPU computes, and measure it
     ///
-    /// Checks instructions of the GPU, every op forward and backward, training steps and answers of small
-    /// models, in f32 and in bf16; then measures products and attention. For the first minutes on new
+    /// Checks instructions of the GPU, the ops of training forward and backward and training steps of small
+    /// models, in f32 and in bf16, and their answers in f32; then measures products and attention. For the first minutes on new
     /// hardware, and after a change of driver. Exit code 1 if anything is off:
     ///
     ///   promot-pipeline selftest --device cuda
