@@ -129,6 +129,45 @@ fn prompts_that_are_computed_once_change_neither_the_loss_nor_gradients() {
     }
 }
 
+/// Large enough for several tasks in every op.
+#[test]
+fn one_thread_or_two_give_the_same_bits() {
+    let json = br#"{"model_type": "llama", "vocab_size": 200, "hidden_size": 64,
+        "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "num_key_value_heads": 2}"#;
+    let config = LlamaConfig::from_json(json).unwrap();
+    let row = |i: u32| -> Vec<u32> { (0..30 + 3 * i).map(|t| 3 + (t * t + i) % 190).collect() };
+    let rows: Vec<Vec<u32>> = (0..24).map(row).collect();
+    let batch = TokenBatch::new(
+        Ragged::from_rows(rows.iter().map(Vec::as_slice)),
+        Ragged::from_rows(rows.iter().map(|row| &row[..3])),
+    );
+    let batch = batch.with_prompt(0);
+    let step = || {
+        let model = Llama::new(&Host::new(), config.clone(), true, Seed::new(4));
+        let values = (0..20 * 64).map(|i| (i as f32 * 0.7).sin()).collect();
+        let prompt = Var::leaf(Host::new().tensor(values, (20, 64)));
+        let options = LossOptions {
+            dropout: None,
+            ..options(false)
+        };
+        let mut graph = Graph::training(model.device(), Default::default());
+        let prompts = std::slice::from_ref(&prompt);
+        let loss = model.loss(&mut graph, &batch, prompts, Changed::new(), &options);
+        let value = loss.slice()[0];
+        let mut gradients = graph.backward(&loss, 1.0);
+        let tensors = model.parameters().iter().map(|p| &p.tensor);
+        let mut take = |t| Host::take_gradient(&mut gradients, &Host::slot(t));
+        let gradients: Vec<_> = tensors.chain([prompt.tensor()]).map(&mut take).collect();
+        (value, gradients)
+    };
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.unwrap().install(step)
+    };
+    assert!(on(1) == on(2));
+}
+
 #[test]
 fn a_frozen_model_leaves_the_gradients_of_prompts_as_they_are() {
     for dropout in [options(false).dropout, None] {
