@@ -14,7 +14,7 @@ use crate::ops::embedding::embedding;
 use crate::ops::kv_cache;
 use crate::ops::rope::Angles;
 
-/// Tokens from which on it pays to read a common beginning once.
+/// Tokens, soft prompt rows counted, from which on it pays to read a common beginning once.
 const WORTH_SHARING: usize = 32;
 /// Queries that look at shared keys together: enough for packed products, few enough for threads.
 const SHARED_QUERIES: usize = 32;
@@ -23,8 +23,8 @@ impl<B: Backend> Llama<B> {
     /// A decoder with one row for each input, which has read all of it but its last token: that is
     /// what the first step is fed.
     ///
-    /// Worked examples that all inputs begin with are read once. That sums in another order, so
-    /// logits differ from those of a row alone in their last bits.
+    /// A soft prompt and worked examples that all inputs begin with are read once. That sums in another
+    /// order, so logits differ from those of a row alone in their last bits.
     ///
     /// # Panics
     /// If an input has no token.
@@ -38,21 +38,16 @@ impl<B: Backend> Llama<B> {
             .rows()
             .map(|row| row.split_last().expect("at least one token").1)
             .collect();
-        let common = common_beginning(&read, prompt_of);
-        let (shared, shared_len) = if common < WORTH_SHARING {
-            (None, 0)
-        } else {
-            let beginning = Ragged::from_rows([&read[0][..common]]);
-            let (layers, offsets) = self.read(&beginning, prompts, &prompt_of[..1], None);
-            (Some(layers), offsets[1])
-        };
-        let (rest, prompt_of) = match &shared {
-            Some(_) => (
-                Ragged::from_rows(read.iter().map(|row| &row[common..])),
-                vec![None; read.len()],
-            ),
-            None => (Ragged::from_rows(read), prompt_of.to_vec()),
-        };
+        let (shared, shared_len, rest, prompt_of) =
+            match common_beginning(&read, prompts, prompt_of) {
+                Some(common) => {
+                    let beginning = Ragged::from_rows([&read[0][..common]]);
+                    let (layers, offsets) = self.read(&beginning, prompts, &prompt_of[..1], None);
+                    let rest = Ragged::from_rows(read.iter().map(|row| &row[common..]));
+                    (Some(layers), offsets[1], rest, vec![None; read.len()])
+                }
+                None => (None, 0, Ragged::from_rows(read), prompt_of.to_vec()),
+            };
         let before = shared.as_deref().map(|layers| (layers, shared_len));
         let (context, context_offsets) = self.read(&rest, prompts, &prompt_of, before);
         let mut shared = shared.into_iter().flatten();
@@ -122,17 +117,20 @@ impl<B: Backend> Llama<B> {
     }
 }
 
-/// How many tokens all rows begin with, if they have the same soft prompt before them.
-fn common_beginning(rows: &[&[u32]], prompt_of: &[Option<usize>]) -> usize {
-    let [first, others @ ..] = rows else {
-        return 0;
-    };
-    if others.is_empty() || prompt_of.iter().any(|prompt| *prompt != prompt_of[0]) {
-        return 0;
+/// How many tokens all rows begin with behind the same soft prompt, if it pays to read both once.
+fn common_beginning<B: Backend>(
+    rows: &[&[u32]],
+    prompts: &[Var<B>],
+    prompt_of: &[Option<usize>],
+) -> Option<usize> {
+    let (first, others) = rows.split_first()?;
+    if prompt_of.iter().any(|prompt| *prompt != prompt_of[0]) {
+        return None;
     }
     let common = |a: &[u32], b: &[u32]| a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    let of_others = others.iter().map(|row| common(first, row));
-    of_others.min().unwrap_or(0)
+    let common = others.iter().map(|row| common(first, row)).min()?;
+    let prompt_rows = prompt_of[0].map_or(0, |prompt| prompts[prompt].shape().0);
+    (prompt_rows + common >= WORTH_SHARING).then_some(common)
 }
 
 /// What one layer remembers.

@@ -21,7 +21,6 @@ use crate::ops::projection::{linear_add, norm_linears};
 use crate::ops::rms_norm::rms_norm;
 use crate::ops::rope::{Angles, rope};
 use crate::ops::select_rows::select_rows;
-use crate::recompute::recomputed;
 
 /// Which sublayer a weight is of: its layer, and whether it is the feed-forward one.
 fn sublayer(name: &str) -> Option<(&str, bool)> {
@@ -37,7 +36,6 @@ fn sublayer(name: &str) -> Option<(&str, bool)> {
 pub(super) struct Pass<B: Backend> {
     model: Llama<B>,
     weights: PassWeights<B>,
-    recompute: bool,
 }
 
 impl<B: Backend> Clone for Pass<B> {
@@ -45,19 +43,14 @@ impl<B: Backend> Clone for Pass<B> {
         Self {
             model: self.model.clone(),
             weights: self.weights.clone(),
-            recompute: self.recompute,
         }
     }
 }
 
 impl<B: Backend> Pass<B> {
     pub(super) fn new(model: Llama<B>, tuned: bool, changed: Changed<B>, recompute: bool) -> Self {
-        let weights = PassWeights::new(model.parameters(), tuned, changed, sublayer);
-        Self {
-            model,
-            weights,
-            recompute,
-        }
+        let weights = PassWeights::new(model.parameters(), tuned, recompute, changed, sublayer);
+        Self { model, weights }
     }
 
     fn config(&self) -> &LlamaConfig {
@@ -121,8 +114,8 @@ impl<B: Backend> Pass<B> {
         let x = self.blocks(graph, x, 0..last, &view, dropouts);
         let keys = dropouts.take();
         let pass = self.clone();
-        self.computed(graph, x, move |graph, x| {
-            pass.last_block(graph, x, &view, &predicting, &asking, keys)
+        self.weights.block(graph, &[&x], move |graph, inputs| {
+            pass.last_block(graph, &inputs[0], &view, &predicting, &asking, keys)
         })
     }
 
@@ -138,26 +131,11 @@ impl<B: Backend> Pass<B> {
         for layer in layers {
             let keys = dropouts.take();
             let (pass, view) = (self.clone(), view.clone());
-            x = self.computed(graph, x, move |graph, x| {
-                pass.block(graph, layer, x, &view, keys)
+            x = self.weights.block(graph, &[&x], move |graph, inputs| {
+                pass.block(graph, layer, &inputs[0], &view, keys)
             });
         }
         x
-    }
-
-    /// `block(x)`, which is computed again in the backward pass if that is asked for.
-    fn computed(
-        &self,
-        graph: &mut Graph<B>,
-        x: Var<B>,
-        block: impl Fn(&mut Graph<B>, &Var<B>) -> Var<B> + 'static,
-    ) -> Var<B> {
-        if self.recompute {
-            let block = move |graph: &mut Graph<B>, inputs: &[Var<B>]| block(graph, &inputs[0]);
-            recomputed(graph, vec![x], self.weights.want_gradients(), block)
-        } else {
-            block(graph, &x)
-        }
     }
 
     fn block(

@@ -17,7 +17,6 @@ use crate::ops::feed_forward::{self, Activation, feed_forward};
 use crate::ops::linear::linear;
 use crate::ops::projection::{linear_add, norm_linears};
 use crate::ops::rms_norm::rms_norm;
-use crate::recompute::recomputed;
 
 /// Names of one stack's parts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,7 +48,6 @@ fn sublayer(name: &str) -> Option<(&str, bool)> {
 pub(super) struct Pass<B: Backend> {
     model: T5<B>,
     weights: PassWeights<B>,
-    recompute: bool,
 }
 
 impl<B: Backend> Clone for Pass<B> {
@@ -57,19 +55,14 @@ impl<B: Backend> Clone for Pass<B> {
         Self {
             model: self.model.clone(),
             weights: self.weights.clone(),
-            recompute: self.recompute,
         }
     }
 }
 
 impl<B: Backend> Pass<B> {
     pub(super) fn new(model: T5<B>, tuned: bool, changed: Changed<B>, recompute: bool) -> Self {
-        let weights = PassWeights::new(model.parameters(), tuned, changed, sublayer);
-        Self {
-            model,
-            weights,
-            recompute,
-        }
+        let weights = PassWeights::new(model.parameters(), tuned, recompute, changed, sublayer);
+        Self { model, weights }
     }
 
     fn config(&self) -> &T5Config {
@@ -79,21 +72,6 @@ impl<B: Backend> Pass<B> {
     /// The weight of a name in a Hugging Face checkpoint.
     pub(super) fn weight(&self, name: &str) -> Var<B> {
         self.weights.var(self.model.parameters(), name)
-    }
-
-    /// Computes a block of `inputs`, once or, to save memory, again in the backward pass.
-    fn block(
-        &self,
-        graph: &mut Graph<B>,
-        inputs: &[&Var<B>],
-        block: impl Fn(&mut Graph<B>, &[Var<B>]) -> Var<B> + 'static,
-    ) -> Var<B> {
-        let inputs: Vec<Var<B>> = inputs.iter().map(|&input| input.clone()).collect();
-        if self.recompute {
-            recomputed(graph, inputs, self.weights.want_gradients(), block)
-        } else {
-            block(graph, &inputs)
-        }
     }
 
     /// Encoder states `(T', D)` and the sequences' offsets, soft prompt rows counted.
@@ -112,7 +90,7 @@ impl<B: Backend> Pass<B> {
         for block in 0..self.config().num_layers {
             let keys = dropouts.take();
             let (pass, bias, offsets) = (self.clone(), bias.clone(), offsets.clone());
-            x = self.block(graph, &[&x], move |graph, inputs| {
+            x = self.weights.block(graph, &[&x], move |graph, inputs| {
                 pass.encoder_block(graph, block, &inputs[0], &bias, &offsets, keys)
             });
         }
@@ -153,9 +131,11 @@ impl<B: Backend> Pass<B> {
             let keys = dropouts.take();
             let (pass, bias) = (self.clone(), bias.clone());
             let offsets = [offsets.clone(), encoded_offsets.clone()];
-            x = self.block(graph, &[&x, encoded], move |graph, inputs| {
-                pass.decoder_block(graph, block, inputs, &bias, &offsets, keys)
-            });
+            x = self
+                .weights
+                .block(graph, &[&x, encoded], move |graph, inputs| {
+                    pass.decoder_block(graph, block, inputs, &bias, &offsets, keys)
+                });
         }
         let x = self.norm(graph, "decoder.final_layer_norm.weight", &x);
         dropout(graph, &x, dropouts.next())

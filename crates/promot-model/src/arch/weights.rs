@@ -9,16 +9,18 @@ use rand::Rng as _;
 
 use crate::backend::{Backend, Shape};
 use crate::checkpoint::{CheckpointError, NamedTensors};
-use crate::graph::Var;
+use crate::graph::{Graph, Var};
 use crate::param::ParameterSet;
+use crate::recompute::recomputed;
 
 /// Weights that others stand for during a pass, by parameter index.
 pub(crate) type Changed<B> = BTreeMap<usize, Var<B>>;
 
-/// Which weights of a pass want gradients, and which are others than the model's. A clone shares
-/// all of it.
+/// Which weights of a pass want gradients, which are others than the model's, and whether blocks that
+/// read them are computed again. A clone shares all of it.
 pub(super) struct PassWeights<B: Backend> {
     tuned: bool,
+    recompute: bool,
     changed: Rc<Changed<B>>,
     /// Weights in a sublayer with a change that is tuned: fused ops want gradients of all their
     /// weights or of none.
@@ -29,6 +31,7 @@ impl<B: Backend> Clone for PassWeights<B> {
     fn clone(&self) -> Self {
         Self {
             tuned: self.tuned,
+            recompute: self.recompute,
             changed: self.changed.clone(),
             beside_changed: self.beside_changed.clone(),
         }
@@ -40,6 +43,7 @@ impl<B: Backend> PassWeights<B> {
     pub(super) fn new<'n>(
         parameters: &'n ParameterSet<B>,
         tuned: bool,
+        recompute: bool,
         changed: Changed<B>,
         sublayer: impl Fn(&'n str) -> Option<(&'n str, bool)>,
     ) -> Self {
@@ -52,14 +56,26 @@ impl<B: Backend> PassWeights<B> {
             |&index: &usize| sublayer(names[index]).is_some_and(|s| sublayers.contains(&s));
         Self {
             tuned,
+            recompute,
             beside_changed: Rc::new((0..names.len()).filter(beside).collect()),
             changed: Rc::new(changed),
         }
     }
 
-    /// Whether any weight wants a gradient.
-    pub(super) fn want_gradients(&self) -> bool {
-        self.tuned || !self.beside_changed.is_empty()
+    /// Computes a block of `inputs`, once or, to save memory, again in the backward pass.
+    pub(super) fn block(
+        &self,
+        graph: &mut Graph<B>,
+        inputs: &[&Var<B>],
+        block: impl Fn(&mut Graph<B>, &[Var<B>]) -> Var<B> + 'static,
+    ) -> Var<B> {
+        let inputs: Vec<Var<B>> = inputs.iter().map(|&input| input.clone()).collect();
+        if self.recompute {
+            let want_gradients = self.tuned || !self.beside_changed.is_empty();
+            recomputed(graph, inputs, want_gradients, block)
+        } else {
+            block(graph, &inputs)
+        }
     }
 
     /// The weight called `name`, leaf or constant.

@@ -17,11 +17,8 @@ fn code_version(kind: &StageKind) -> u32 {
         StageKind::Data(_) | StageKind::Mix(_) | StageKind::RandomPrompt(_) => 1,
         StageKind::JointTune(_) | StageKind::Gradients(_) => 2,
         StageKind::Pretrain(_) => 3,
-        StageKind::PromptTune(_)
-        | StageKind::LoraTune(_)
-        | StageKind::ModelTune(_)
-        | StageKind::Eval(_)
-        | StageKind::Curve(_) => 4,
+        StageKind::PromptTune(_) | StageKind::LoraTune(_) | StageKind::ModelTune(_) => 4,
+        StageKind::Eval(_) | StageKind::Curve(_) => 5,
     }
 }
 

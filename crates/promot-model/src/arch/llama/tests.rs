@@ -264,17 +264,25 @@ fn frequencies_in_a_checkpoint_are_passed_over_and_other_tensors_refused() {
 #[test]
 fn inputs_with_a_common_beginning_are_answered_as_each_alone() {
     let model = crate::arch::Model::from(model());
-    let beginning: Vec<u32> = (0..50).map(|i| 3 + i % 11).collect();
     let ends = [[3u32, 4].as_slice(), &[5], &[6, 7, 8, 3]];
-    let rows: Vec<Vec<u32>> = ends.iter().map(|end| [&beginning, *end].concat()).collect();
-    let prompts = [prompt(3)];
+    let prompts = [prompt(3), prompt(40)];
+    let cases = [
+        (50, vec![Some(0); 3]),
+        (50, vec![None; 3]),
+        (50, vec![Some(0), None, None]),
+        (0, vec![Some(1); 3]),
+        (2, vec![Some(1); 3]),
+    ];
     for beams in [1, 3] {
         let options = GenerateOptions {
             max_new_tokens: 6,
             beams,
             ..GenerateOptions::default()
         };
-        for prompt_of in [vec![Some(0); 3], vec![None; 3], vec![Some(0), None, None]] {
+        for (common, prompt_of) in cases.clone() {
+            let beginning: Vec<u32> = (0..common).map(|i| 3 + i % 11).collect();
+            let rows = ends.iter().map(|end| [&beginning, *end].concat());
+            let rows: Vec<Vec<u32>> = rows.collect();
             let inputs = Ragged::from_rows(rows.iter().map(Vec::as_slice));
             let together = model.generate(&inputs, &prompts, &prompt_of, &options);
             for (i, (row, answer)) in rows.iter().zip(&together).enumerate() {
