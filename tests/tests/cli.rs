@@ -59,6 +59,15 @@ fn generate_answers_arguments_and_lines_of_standard_input() {
         question,
     ];
     assert_ne!(place.run(&beams).success().stdout.trim(), "");
+    for (wrong, what) in [
+        (["--model", "nowhere"], "no such directory"),
+        (["--prompt", "nowhere"], "no such directory"),
+        (["--alpha", "nan"], "a finite number"),
+    ] {
+        let refused = place.run(&[&["generate"], &wrong[..], &[question]].concat());
+        assert_eq!(refused.code, Some(2), "{}", refused.all());
+        assert!(refused.stderr.contains(what), "{}", refused.stderr);
+    }
 }
 
 #[test]

@@ -55,6 +55,18 @@ fn what_is_no_yaml() {
         validate(&place, "version: 1\nname: [x\nstages: {}\n")
     );
     insta::assert_snapshot!("twice", validate(&place, "version: 1\nname: x\nname: y\n"));
+    let good = "version: 1\nname: x\nstages: { rte: { data: { task: rte } } }\n";
+    place.write("bom.yaml", format!("\u{feff}{good}"));
+    place.run(&["validate", "bom.yaml"]).success();
+    place.write("marks.yaml", format!("# A comment.\n---\n{good}...\n"));
+    place.run(&["validate", "marks.yaml"]).success();
+    let second = format!("---\n{good}---\nversion: 2\n");
+    insta::assert_snapshot!("second_document", validate(&place, &second));
+    let zero = good.replace("name: x", "name: x\0y");
+    insta::assert_snapshot!("zero_byte", validate(&place, &zero));
+    let deep = format!("version: 1\nname: x\nstages:\n  {}x\n", "- ".repeat(30_000));
+    let said = validate(&place, &deep);
+    assert!(said.contains("error: nested too deep"), "{:.300}", said);
     place.write("latin1.yaml", b"version: 1\nname: caf\xe9\n");
     let printed = place.run(&["validate", "latin1.yaml"]);
     insta::assert_snapshot!("no_utf8", redacted(&place, printed));
@@ -233,6 +245,30 @@ stages:
       target: rte
 ";
     insta::assert_snapshot!("curves", validate(&place, yaml));
+}
+
+#[test]
+fn nothing_to_do() {
+    let place = Workplace::new();
+    let yaml = "\
+version: 1
+name: nothing
+includ: other.yaml
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte, train_rows: 9 } }
+  lora: { lora_tune: { on: rte, targets: [] } }
+  table: { eval: { models: {}, target: rte } }
+  curve: { curve: { models: {}, target: rte } }
+  labels: { eval: { models: { \"\": base, \"two\\nlines\": base }, target: rte } }
+";
+    insta::assert_snapshot!("nothing_to_do", validate(&place, yaml));
+    let args = ["validate", "bad.yaml", "--set", "include=other.yaml"];
+    let said = place.run(&args).all();
+    assert!(said.contains("belongs into a file"), "{said}");
+    let deep = format!("{}=1", ["a"; 20_000].join("."));
+    let said = place.run(&["validate", "bad.yaml", "--set", &deep]).all();
+    assert!(said.contains("a path of too many parts"), "{:.300}", said);
 }
 
 #[test]

@@ -256,6 +256,16 @@ fn a_matrix_of_seeds_has_means_with_intervals() {
     );
     let report = place.run(&[&["report"], &point[..]].concat()).success();
     assert!(report.stdout.contains("(seed 4, f32)"), "{}", report.stdout);
+    // Several values of one setting are as many points.
+    let both = [&point[..], &["--point", "seed=3"]].concat();
+    let report = place.run(&[&["report"], &both[..]].concat()).success();
+    let mean = "rows=8; mean of seeds 3, 4";
+    assert!(report.stdout.contains(mean), "{}", report.stdout);
+    // What points share is computed again once.
+    let force = ["run", "matrix.yaml", "--force", "prompt_rte"];
+    let forced = place.run(&force).success().stderr;
+    let done = |line: &&str| line.starts_with("prompt_rte: done");
+    assert_eq!(forced.lines().filter(done).count(), 2, "{forced}");
     place.run(&["report", "matrix.yaml"]).success();
     insta::assert_snapshot!(
         "no_point",
@@ -263,8 +273,32 @@ fn a_matrix_of_seeds_has_means_with_intervals() {
             .run(&["plan", "matrix.yaml", "--point", "seed=5"])
             .all()
     );
+    let path = "stages.table.eval.rows=8";
+    let args = ["plan", "matrix.yaml", "--point", "rows=4", "--point", path];
+    insta::assert_snapshot!("two_names_of_a_point", place.run(&args).all());
+    let args = ["plan", "matrix.yaml", "--set", "seed=5"];
+    insta::assert_snapshot!("set_of_a_matrix", place.run(&args).all());
     insta::assert_snapshot!(
         "many_points",
         place.run(&["export", "matrix.yaml", "tuned", "out"]).all()
     );
+}
+
+#[test]
+fn points_whose_values_look_alike_have_reports_of_their_own() {
+    let place = Workplace::new();
+    let matrix = "matrix: { stages.table.eval.compare_with: [\"Pro MoT\", Pro-MoT] }\n";
+    let yaml = SMALL.replace("seed: 3\n", &format!("seed: 3\n{matrix}"));
+    let yaml = yaml.replace(
+        "models:\n",
+        "models:\n        Pro MoT: base\n        Pro-MoT: base\n",
+    );
+    place.write("alike.yaml", yaml);
+    place.run(&["run", "alike.yaml"]).success();
+    let runs = fs::read_dir(place.path(".promot/runs")).unwrap();
+    let with_report = runs.filter(|run| {
+        let directory = run.as_ref().unwrap().path();
+        directory.join("report.json").exists()
+    });
+    assert_eq!(with_report.count(), 2);
 }

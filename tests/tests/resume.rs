@@ -1,10 +1,13 @@
 //! Nothing is lost and nothing changes when a run is killed, stopped, or given other threads.
 
 use std::fs;
+use std::io::Read as _;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use promot_tests::{FROM_SCRATCH, SMALL, WITH_CHECKPOINTS, WITH_DRIFT, WITH_LORA, Workplace};
+use promot_tests::{
+    FROM_SCRATCH, SMALL, WITH_CHECKPOINTS, WITH_DRIFT, WITH_LORA, Workplace, program,
+};
 
 /// Waits until the run has told `event`, then kills it. Fails if the run ends before.
 fn kill_at(
@@ -197,6 +200,67 @@ fn ctrl_c_stops_after_the_step_with_a_checkpoint() {
     undisturbed.write("scratch.yaml", FROM_SCRATCH);
     undisturbed.run(&args).success();
     assert_eq!(place.results(), undisturbed.results());
+}
+
+const LOG_FROM_SCRATCH: &str = ".promot/runs/scratch-seed0/events.jsonl";
+
+/// As when a terminal is closed, or the disk of a log is full.
+#[test]
+fn a_run_that_nobody_listens_to_goes_on_and_can_be_stopped() {
+    let place = Workplace::new();
+    place.write("scratch.yaml", FROM_SCRATCH);
+    let start = || {
+        let mut child = place.start_with_env(&["run", "scratch.yaml"], &[]);
+        drop(child.stderr.take());
+        child
+    };
+    let event = step("model", 2);
+    let code = kill_at(&place, start(), LOG_FROM_SCRATCH, &event, "-TERM");
+    assert_eq!(code, Some(130));
+    assert_eq!(start().wait().unwrap().code(), Some(0));
+    let undisturbed = Workplace::new();
+    undisturbed.write("scratch.yaml", FROM_SCRATCH);
+    undisturbed.run(&["run", "scratch.yaml"]).success();
+    assert_eq!(place.results(), undisturbed.results());
+}
+
+/// As under `nohup`, or in the background of a script.
+#[test]
+#[cfg(target_os = "linux")]
+fn signals_that_a_run_was_started_to_ignore_do_not_stop_it() {
+    let place = Workplace::new();
+    place.write("scratch.yaml", FROM_SCRATCH);
+    for signal in ["-HUP", "-INT"] {
+        let _ = fs::remove_dir_all(place.path(".promot"));
+        let child = Command::new("sh")
+            .args(["-c", "trap '' HUP INT; exec \"$0\" run scratch.yaml"])
+            .arg(program())
+            .current_dir(place.path(""))
+            .spawn();
+        let event = step("model", 2);
+        let code = kill_at(&place, child.unwrap(), LOG_FROM_SCRATCH, &event, signal);
+        assert_eq!(code, Some(0), "{signal}");
+    }
+}
+
+/// With `--force` a stage starts again, so that is not how to go on.
+#[test]
+fn a_forced_run_that_is_stopped_says_how_to_go_on() {
+    let place = Workplace::new();
+    place.write("scratch.yaml", FROM_SCRATCH);
+    place.run(&["run", "scratch.yaml"]).success();
+    fs::remove_file(place.path(LOG_FROM_SCRATCH)).unwrap();
+    let mut child = place.start_with_env(&["run", "scratch.yaml", "--force", "model"], &[]);
+    let mut said = child.stderr.take().unwrap();
+    let code = kill_at(&place, child, LOG_FROM_SCRATCH, &step("model", 2), "-INT");
+    assert_eq!(code, Some(130));
+    let mut text = String::new();
+    said.read_to_string(&mut text).unwrap();
+    let hint = "hint: to go on, run the same command without --force\n";
+    assert!(text.ends_with(hint), "{text}");
+    let resumed = place.run(&["run", "scratch.yaml"]).success();
+    let words = "model: goes on from step";
+    assert!(resumed.stderr.contains(words), "{}", resumed.stderr);
 }
 
 #[test]

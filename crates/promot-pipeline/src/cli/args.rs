@@ -159,8 +159,8 @@ pub(crate) struct PreflightArgs {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) steps: u64,
     /// Rows that each measured task is rehearsed with
-    #[arg(long, default_value_t = 32)]
-    pub(crate) rows: usize,
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rows: u32,
     /// CPU threads; all cores if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
@@ -269,13 +269,23 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_enum, default_value = "hf")]
     pub(crate) length_penalty: PenaltyKind,
     /// The exponent of the length penalty [default: 1 for hf, 0.6 for t5x]
-    #[arg(long, value_name = "ALPHA")]
+    #[arg(long, value_name = "ALPHA", value_parser = finite)]
     pub(crate) alpha: Option<f32>,
     /// Tokens of an answer at most
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) max_new_tokens: u32,
     /// The texts to answer; lines of standard input if there are none
     pub(crate) texts: Vec<String>,
+}
+
+/// A number that can be computed with.
+fn finite(text: &str) -> Result<f32, String> {
+    let number: f32 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if number.is_finite() {
+        Ok(number)
+    } else {
+        Err("expected a finite number".to_owned())
+    }
 }
 
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ use promot_pipeline::run::RunError;
 
 use super::args::{PipelineArgs, SamplesArgs};
 use super::failure::Failure;
-use super::load::load as load_plan;
+use super::load::load_points;
 use super::output::print;
 
 /// Lists the tasks.
@@ -40,12 +40,16 @@ pub(crate) fn tasks() -> Result<(), Failure> {
 /// Prints prompts with their targets.
 pub(crate) fn samples(args: &SamplesArgs) -> Result<(), Failure> {
     let plan = match &args.pipeline {
-        Some(file) => Some(load_plan(&PipelineArgs {
-            file: file.clone(),
-            sets: Vec::new(),
-            points: Vec::new(),
-            device: None,
-        })?),
+        Some(file) => {
+            let points = load_points(&PipelineArgs {
+                file: file.clone(),
+                sets: Vec::new(),
+                points: Vec::new(),
+                device: None,
+            })?;
+            // Tasks and rows of the first combination of a matrix: they hardly ever differ.
+            points.into_iter().next().map(|point| point.plan)
+        }
         None => None,
     };
     let tasks = plan

@@ -14,6 +14,7 @@ use promot_pipeline::run::{LoadedModel, Store, load_base};
 use super::args::{ExportArgs, ExportPrecision};
 use super::failure::Failure;
 use super::load::load;
+use super::output::tell;
 
 /// Writes a stage's model, prompt or measurements.
 pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
@@ -49,13 +50,13 @@ pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
     check_target(&args.to, args.force, &store)?;
     if let Some(params) = stage.kind.evaluation() {
         export_evaluation(&plan, stage, params, &store, &args.to)?;
-        eprintln!("{}: {}", args.stage, args.to.display());
+        tell(format_args!("{}: {}", args.stage, args.to.display()));
         return Ok(());
     }
     let artifact = directory.artifact();
     if is_adapter {
         export_adapter(&artifact, &args.to, args.base.as_deref())?;
-        eprintln!("{}: {}", args.stage, args.to.display());
+        tell(format_args!("{}: {}", args.stage, args.to.display()));
         return Ok(());
     }
     let model = LoadedModel::from_directory(&artifact, &Host::new())?;
@@ -63,7 +64,7 @@ pub(crate) fn export(args: &ExportArgs) -> Result<(), Failure> {
     if has_prompt {
         let to = args.to.join(PROMPT_DIRECTORY);
         export_adapter(&artifact.join(PROMPT_DIRECTORY), &to, args.base.as_deref())?;
-        eprintln!("{}, its prompt: {}", args.stage, to.display());
+        tell(format_args!("{}, its prompt: {}", args.stage, to.display()));
     }
     Ok(())
 }
@@ -74,7 +75,7 @@ fn write_model(model: &LoadedModel<Host>, args: &ExportArgs) -> Result<(), Failu
         ExportPrecision::Bf16 => SavePrecision::Bf16,
     };
     export_model(model, &args.to, precision, args.max_shard_size)?;
-    eprintln!("{}: {}", args.stage, args.to.display());
+    tell(format_args!("{}: {}", args.stage, args.to.display()));
     Ok(())
 }
 

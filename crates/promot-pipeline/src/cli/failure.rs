@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use super::output::tell;
 use promot_pipeline::run::RunError;
 
 /// Why a command did not do what it was asked for.
@@ -27,7 +28,7 @@ impl Failure {
             Self::Interrupted(message) => (130, message),
             Self::NobodyReads => return ExitCode::SUCCESS,
         };
-        eprintln!("{}", message.trim_end());
+        tell(format_args!("{}", message.trim_end()));
         ExitCode::from(code)
     }
 }

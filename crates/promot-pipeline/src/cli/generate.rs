@@ -18,7 +18,7 @@ use promot_pipeline::run::{LoadedModel, RunError};
 use super::args::{GenerateArgs, PenaltyKind};
 use super::devices::open_gpu;
 use super::failure::Failure;
-use super::output::print;
+use super::output::{print, tell};
 use super::progress::Progress;
 
 /// The model called `name`, which is downloaded if it is one of the hub and not here.
@@ -62,7 +62,7 @@ pub(crate) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
     set_threads(0).context("threads").map_err(Failure::Failed)?;
     let found = args.device.find();
     if let Some(note) = &found.note {
-        eprintln!("{note}");
+        tell(note);
     }
     match found.device {
         ComputeDevice::Cpu => generate_on(&Host::new(), args),
@@ -70,7 +70,30 @@ pub(crate) fn generate(args: &GenerateArgs) -> Result<(), Failure> {
     }
 }
 
+/// What is named and is not there is a wrong argument.
+fn check_directory(option: &str, directory: &Path, expected: &str) -> Result<(), Failure> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    Err(Failure::BadInput(format!(
+        "error: {option} {}: no such directory\n  hint: expected {expected}",
+        directory.display()
+    )))
+}
+
 fn generate_on<B: Backend>(device: &B, args: &GenerateArgs) -> Result<(), Failure> {
+    if !args.model.starts_with("hf:") && !args.model.starts_with("builtin:") {
+        let expected = "builtin:mini-t5, hf:owner/name, or a directory with config.json, \
+                        model.safetensors and tokenizer.json";
+        check_directory("--model", Path::new(&args.model), expected)?;
+    }
+    if let Some(directory) = &args.prompt {
+        check_directory(
+            "--prompt",
+            directory,
+            "a soft prompt or LoRA in PEFT's layout",
+        )?;
+    }
     let mut loaded = load(&args.model, device)?;
     let mut prompts = Vec::new();
     if let Some(directory) = &args.prompt {

@@ -9,7 +9,7 @@ use promot_pipeline::run::{Store, check_inputs};
 use super::args::{GraphArgs, GraphFormat, PipelineArgs, StoredArgs};
 use super::failure::Failure;
 use super::load::{describe, load_points};
-use super::output::print;
+use super::output::{print, tell};
 
 /// Checks the file and every file that it names.
 pub(crate) fn validate(args: &PipelineArgs) -> Result<(), Failure> {
@@ -32,7 +32,7 @@ pub(crate) fn validate(args: &PipelineArgs) -> Result<(), Failure> {
 pub(crate) fn plan(args: &StoredArgs) -> Result<(), Failure> {
     let points = load_points(&args.pipeline)?;
     if let Some(note) = &points[0].plan.device.note {
-        eprintln!("{note}");
+        tell(note);
     }
     let store = Store::new(&args.store);
     let stages = || points.iter().flat_map(|point| point.plan.stages());

@@ -30,7 +30,8 @@ pub(crate) fn load_points(args: &PipelineArgs) -> Result<Vec<PlannedPoint>, Fail
         let line = 1 + valid.iter().filter(|&&byte| byte == b'\n').count();
         Failure::BadInput(format!("error: {name}:{line}: not UTF-8 text"))
     })?;
-    let mut sources = Sources::new(&name, &text, &args.all_sets());
+    let sets = args.all_sets();
+    let mut sources = Sources::new(&name, spec::without_bom(&text), &sets);
     let points = spec::parse(&mut sources, &args.file).and_then(|spec| spec.points());
     let told = |diagnostics: Diagnostics| {
         let rendered = Rendered {
@@ -39,7 +40,9 @@ pub(crate) fn load_points(args: &PipelineArgs) -> Result<Vec<PlannedPoint>, Fail
         };
         Failure::BadInput(rendered.to_string())
     };
-    let points = chosen(points.map_err(told)?, &args.points)?;
+    let points = points.map_err(told)?;
+    check_sets(&points[0], &sets)?;
+    let points = chosen(points, &args.points)?;
     let plan = |point: Point| {
         Ok(PlannedPoint {
             settings: point.settings,
@@ -83,7 +86,21 @@ pub(crate) fn describe(settings: &[Setting]) -> String {
     written.collect::<Vec<_>>().join(", ")
 }
 
-/// The points that have all the values asked for.
+/// A value from the command line does not replace several of a matrix.
+fn check_sets(point: &Point, sets: &[String]) -> Result<(), Failure> {
+    for set in sets {
+        let path = set.split('=').next().unwrap_or(set);
+        if point.settings.iter().any(|setting| setting.path == path) {
+            return Err(Failure::BadInput(format!(
+                "error: --set {set}: the matrix has values of `{path}`\n  hint: choose one of them \
+                 with --point, or replace all with --set 'matrix={{{path}: [...]}}'"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The points that have, of each setting that values are asked for, one of these.
 fn chosen(points: Vec<Point>, wanted: &[String]) -> Result<Vec<Point>, Failure> {
     let has = |point: &Point, wanted: &str| {
         wanted.split_once('=').is_some_and(|(name, value)| {
@@ -107,6 +124,20 @@ fn chosen(points: Vec<Point>, wanted: &[String]) -> Result<Vec<Point>, Failure> 
             )));
         }
     }
-    let has_all = |point: &Point| wanted.iter().all(|wanted| has(point, wanted));
-    Ok(points.into_iter().filter(has_all).collect())
+    let name = |wanted: &str| wanted.split('=').next().map(str::to_owned);
+    let has_all = |point: &Point| {
+        wanted.iter().all(|asked| {
+            let mut alternatives = wanted.iter().filter(|other| name(other) == name(asked));
+            alternatives.any(|other| has(point, other))
+        })
+    };
+    let chosen: Vec<Point> = points.into_iter().filter(has_all).collect();
+    if chosen.is_empty() {
+        let asked = wanted.join(" --point ");
+        let hint = "a value can be named as `key=value` or with its whole path, not as both";
+        return Err(Failure::BadInput(format!(
+            "error: --point {asked}: no such combination\n  hint: {hint}"
+        )));
+    }
+    Ok(chosen)
 }

@@ -15,6 +15,7 @@ mod progress;
 mod reports;
 mod run;
 mod selftest;
+mod signals;
 
 use std::process::ExitCode;
 

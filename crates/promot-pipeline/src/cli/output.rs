@@ -1,5 +1,6 @@
-//! Standard output.
+//! Standard output and standard error.
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
 
 use super::failure::Failure;
@@ -10,4 +11,10 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
+}
+
+/// Says something that is no result. If nobody can be told, as when the terminal is gone or a log's disk is
+/// full, the work goes on.
+pub(crate) fn tell(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }

@@ -16,7 +16,8 @@ use super::failure::Failure;
 use super::load::load;
 use super::output::print;
 use super::progress::Progress;
-use super::run::{download, stop_on_ctrl_c};
+use super::run::download;
+use super::signals::stop_on_signals;
 
 /// Rehearses a pipeline and tells what it will cost and what is the matter with it.
 pub(crate) fn preflight(args: &PreflightArgs) -> Result<(), Failure> {
@@ -36,7 +37,7 @@ fn preflight_on<B: TrainingBackend>(
     plan: &Plan,
 ) -> Result<(), Failure> {
     let stop = StopFlag::new();
-    stop_on_ctrl_c(&stop);
+    stop_on_signals(&stop);
     download(plan, &stop)?;
     check_inputs(plan)?;
     // Beside the store, since the system's own temporary directory may be small, or memory.
@@ -47,13 +48,16 @@ fn preflight_on<B: TrainingBackend>(
         .map_err(Failure::Failed)?;
     let size = RehearsalSize {
         steps: args.steps,
-        rows: args.rows,
+        rows: args.rows as usize,
     };
     let progress = Progress::on_screen();
     let store = Store::new(root);
     let outcome = rehearse(plan, device, &store, scratch.path(), size, &progress, &stop);
     progress.finish();
-    let found = outcome?;
+    let found = outcome.map_err(|error| match error.is_interruption() {
+        true => Failure::Interrupted("stopped; nothing of the rehearsal is kept".to_owned()),
+        false => error.into(),
+    })?;
     match args.format {
         PreflightFormat::Text => print(&terminal(&found))?,
         PreflightFormat::Json => {

@@ -1,10 +1,11 @@
 //! `run` and `report`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use promot_core::{StopFlag, write_atomically};
+use promot_core::{Digest, StopFlag, write_atomically};
 use promot_model::backend::{Host, set_threads};
 use promot_model::gemm::Precision;
 use promot_model::train::TrainingBackend;
@@ -21,9 +22,10 @@ use super::args::{ReportArgs, ReportFormat, RunArgs};
 use super::devices::open_gpu;
 use super::failure::Failure;
 use super::load::{PlannedPoint, describe, load_points};
-use super::output::print;
+use super::output::{print, tell};
 use super::progress::Progress;
 use super::reports;
+use super::signals::stop_on_signals;
 
 /// Runs a pipeline, or all those of its matrix, and prints the tables.
 pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
@@ -34,20 +36,28 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let points = load_points(&args.stored.pipeline)?;
     // All points have the same stages.
     let plan = &points[0].plan;
-    let selection = Selection {
-        only: stages(plan, "--only", &args.only)?,
-        force: stages(plan, "--force", &args.force)?,
-    };
+    let only = stages(plan, "--only", &args.only)?;
+    let force = stages(plan, "--force", &args.force)?;
+    // What several points share is computed again once.
+    let mut forced = BTreeSet::new();
     let stop = StopFlag::new();
-    stop_on_ctrl_c(&stop);
+    stop_on_signals(&stop);
     if let Some(note) = &plan.device.note {
-        eprintln!("{note}");
+        tell(note);
     }
     let mut reports = Vec::new();
     for point in &points {
         if points.len() > 1 {
-            eprintln!("{}", describe(&point.settings));
+            tell(format_args!("{}", describe(&point.settings)));
         }
+        let mut is_new = |name: &&String| {
+            let stage = point.plan.stage(name).expect("all points have the same");
+            forced.insert(stage.key)
+        };
+        let selection = Selection {
+            only: only.clone(),
+            force: force.iter().filter(&mut is_new).cloned().collect(),
+        };
         let report = match point.plan.device.device {
             ComputeDevice::Cpu => {
                 let device = Host::with_precision(point.plan.precision);
@@ -97,14 +107,21 @@ fn run_on<B: TrainingBackend>(
     };
     let outcome = run::run(&context, selection);
     progress.finish();
-    outcome?;
+    outcome.map_err(
+        |error| match error.is_interruption() && !args.force.is_empty() {
+            true => Failure::Interrupted(format!(
+                "{error}\n  hint: to go on, run the same command without --force"
+            )),
+            false => error.into(),
+        },
+    )?;
     if !selection.only.is_empty() {
         for stage in selection.stages(plan) {
-            eprintln!(
+            tell(format_args!(
                 "{}: {}",
                 stage.name,
                 store.stage(stage).artifact().display()
-            );
+            ));
         }
         return Ok(None);
     }
@@ -115,7 +132,10 @@ fn run_on<B: TrainingBackend>(
         reports::write_events(&directory, &report)?;
     }
     print_tables(&report)?;
-    eprintln!("report: {}", directory.join("report.html").display());
+    tell(format_args!(
+        "report: {}",
+        directory.join("report.html").display()
+    ));
     Ok(Some(report))
 }
 
@@ -188,7 +208,10 @@ fn write_summary(summary: &MatrixSummary, store: &Path) -> Result<(), Failure> {
     write(&directory.join("summary.json"), &json(summary))?;
     write(&directory.join("summary.md"), &summary.markdown())?;
     write(&directory.join("summary.html"), &matrix_html(summary))?;
-    eprintln!("summary: {}", directory.join("summary.html").display());
+    tell(format_args!(
+        "summary: {}",
+        directory.join("summary.html").display()
+    ));
     Ok(())
 }
 
@@ -253,8 +276,14 @@ fn report_directory(store: &Path, point: &PlannedPoint) -> PathBuf {
                 '-'
             }
         };
-        let others: String = others.replace(", ", "-").chars().map(plain).collect();
-        name = format!("{name}-{others}");
+        let others = others.replace(", ", "-");
+        let written: String = others.chars().map(plain).collect();
+        // Two values must not become the same name.
+        let digest = Digest::of(others.as_bytes()).short();
+        name = match written == others {
+            true => format!("{name}-{written}"),
+            false => format!("{name}-{written}-{}", &digest[..6]),
+        };
     }
     store.join("runs").join(name)
 }
@@ -273,19 +302,4 @@ fn stages(plan: &Plan, option: &str, names: &[String]) -> Result<Vec<String>, Fa
         }
     }
     Ok(names.to_vec())
-}
-
-/// The first Ctrl-C stops after the current step, the second at once.
-pub(crate) fn stop_on_ctrl_c(stop: &StopFlag) {
-    let stop = stop.clone();
-    let handler = move || {
-        if stop.is_requested() {
-            std::process::exit(130);
-        }
-        eprintln!("\nstopping after the current step; Ctrl-C again stops at once");
-        stop.request();
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("warning: Ctrl-C will stop at once, without a checkpoint: {error}");
-    }
 }

@@ -10,13 +10,13 @@ use promot_pipeline::plan::ComputeDevice;
 use super::args::SelftestArgs;
 use super::devices::open_gpu;
 use super::failure::Failure;
-use super::output::print;
+use super::output::{print, tell};
 
 /// Checks a device and measures it. Each line is printed when it is known.
 pub(crate) fn selftest(args: &SelftestArgs) -> Result<(), Failure> {
     let found = args.device.find();
     if let Some(note) = &found.note {
-        eprintln!("{note}");
+        tell(note);
     }
     let mut failures = 0;
     for precision in [Precision::F32, Precision::Bf16] {
@@ -29,7 +29,7 @@ pub(crate) fn selftest(args: &SelftestArgs) -> Result<(), Failure> {
             ComputeDevice::Cuda(index) => {
                 let gpu = open_gpu(index, precision)?;
                 title(&format!("{}, {}", found.device, gpu.name()), precision)?;
-                let wrong = tell("instructions", &intrinsics(&gpu)?)?;
+                let wrong = print_checks("instructions", &intrinsics(&gpu)?)?;
                 wrong + check(&gpu, precision)? + measure(&gpu, gpu.peak(), true)?
             }
         };
@@ -54,12 +54,12 @@ fn title(device: &str, precision: Precision) -> Result<(), Failure> {
 }
 
 fn check<B: Backend>(device: &B, precision: Precision) -> Result<usize, Failure> {
-    let of_ops = tell("ops, forward and backward", &ops(device, precision)?)?;
-    Ok(of_ops + tell("whole models", &steps(device, precision)?)?)
+    let of_ops = print_checks("ops, forward and backward", &ops(device, precision)?)?;
+    Ok(of_ops + print_checks("whole models", &steps(device, precision)?)?)
 }
 
 /// Prints checks and returns how many failed.
-fn tell(kind: &str, checks: &[Check]) -> Result<usize, Failure> {
+fn print_checks(kind: &str, checks: &[Check]) -> Result<usize, Failure> {
     let mut text = format!("  {kind}\n");
     for check in checks {
         let outcome = if check.passed() { "ok" } else { "WRONG" };

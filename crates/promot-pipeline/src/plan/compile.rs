@@ -39,6 +39,10 @@ pub fn compile(spec: &Spec) -> Result<Plan, Diagnostics> {
         let message = "`matrix`: this file is several pipelines";
         diagnostics.push(matrix.place, message, Some(hint));
     }
+    if let Some(include) = fields.take("include") {
+        let message = "`include`: belongs into a file, whose includes are read first";
+        diagnostics.push(include.place, message, None);
+    }
     let version = fields.require("version", &mut diagnostics);
     if let Some(node) = version
         && !matches!(&node.value, Value::Scalar(scalar) if scalar.as_u64() == Some(1))

@@ -121,11 +121,12 @@ impl Files<'_> {
                 return None;
             }
         };
-        let source = self.sources.add_file(&path.display().to_string(), &text);
+        let text = node::without_bom(&text);
+        let source = self.sources.add_file(&path.display().to_string(), text);
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         self.directories.push(directory);
         debug_assert_eq!(self.directories.len(), source + 1);
-        let merged = match node::parse(source, &text) {
+        let merged = match node::parse(source, text) {
             Ok(root) => {
                 self.open.push(identity.clone());
                 let merged = self.merge(&root);

@@ -106,10 +106,12 @@ fn axes<'n>(matrix: &'n Node, diagnostics: &mut Diagnostics) -> Vec<(&'n str, &'
                 axes.push((path.as_str(), values.as_slice()));
             }
             _ => {
-                let message = format!(
-                    "`{path}` in matrix: expected a list of values, found {}",
-                    node.describe()
-                );
+                let found = match &node.value {
+                    Value::List(_) => "an empty list".to_owned(),
+                    _ => node.describe(),
+                };
+                let message =
+                    format!("`{path}` in matrix: expected a list of values, found {found}");
                 diagnostics.push(*place, message, example());
             }
         }
@@ -203,6 +205,10 @@ mod tests {
             (
                 "{seed: 3}",
                 "`seed` in matrix: expected a list of values, found number 3",
+            ),
+            (
+                "{seed: []}",
+                "`seed` in matrix: expected a list of values, found an empty list",
             ),
             ("{seed: [1, 1]}", "`seed` in matrix: `1` stands twice"),
             (

@@ -3,6 +3,7 @@
 
 use marked_yaml::types::{MarkedScalarNode, Node as Marked, Span};
 use marked_yaml::{LoadError, LoaderOptions, parse_yaml_with_options};
+use serde::Deserialize as _;
 
 use crate::diagnostic::Place;
 
@@ -59,6 +60,11 @@ impl Node {
     }
 }
 
+/// A text without the mark that some editors put at its beginning.
+pub fn without_bom(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// Parses a text whose top is a mapping.
 pub(super) fn parse(source: usize, text: &str) -> Result<Node, (Place, String)> {
     let start = Place {
@@ -66,11 +72,51 @@ pub(super) fn parse(source: usize, text: &str) -> Result<Node, (Place, String)> 
         line: 1,
         column: 1,
     };
+    check_whole(start, text)?;
     let options = LoaderOptions::default().error_on_duplicate_keys(true);
     match parse_yaml_with_options(source, text, options) {
         Ok(marked) => Ok(convert(source, &marked)),
         Err(error) => Err(describe_error(start, &error)),
     }
+}
+
+/// What `marked-yaml` passes over in silence: it reads the first document of a text up to a zero byte, and
+/// goes as deep as the text does.
+fn check_whole(start: Place, text: &str) -> Result<(), (Place, String)> {
+    let at = |line: usize, column| Place {
+        line,
+        column,
+        ..start
+    };
+    let line_with = |found: &dyn Fn(&str) -> bool| text.lines().position(found);
+    if let Some(line) = line_with(&|line| line.contains('\0')) {
+        return Err((at(line + 1, 1), "a zero byte is no YAML".to_owned()));
+    }
+    let mut documents = serde_yaml::Deserializer::from_str(text);
+    let Some(first) = documents.next() else {
+        return Ok(());
+    };
+    if let Err(error) = serde_yaml::Value::deserialize(first) {
+        let place = error.location();
+        let place = place.map_or(start, |place| at(place.line(), place.column()));
+        // Other errors are told below, in the words of this file.
+        return match error.to_string().contains("recursion limit") {
+            true => Err((place, "nested too deep".to_owned())),
+            false => Ok(()),
+        };
+    }
+    if documents.next().is_some() {
+        let begins = |line: &str| line.starts_with("---") || line.starts_with("...");
+        let before = |line: &str| line.trim().is_empty() || line.starts_with(['#', '%']);
+        // A mark before the first value begins the first document.
+        let lines = text.lines().enumerate();
+        let mut lines = lines.skip_while(|(_, line)| before(line) || begins(line));
+        let line = lines.find(|(_, line)| begins(line));
+        let line = line.map_or(1, |(line, _)| line + 1);
+        let message = "a second document in one file: only one is read".to_owned();
+        return Err((at(line, 1), message));
+    }
+    Ok(())
 }
 
 fn describe_error(start: Place, error: &LoadError) -> (Place, String) {

@@ -3,6 +3,9 @@
 use super::node::{self, Node, Value};
 use crate::diagnostic::{Diagnostics, Place};
 
+/// No setting lies deeper.
+const MAX_DEPTH: usize = 32;
+
 /// Replaces or adds the value that `argument` names.
 pub(super) fn apply(root: &mut Node, source: usize, argument: &str, diagnostics: &mut Diagnostics) {
     let place = Place {
@@ -41,6 +44,10 @@ pub(super) fn assign(
     place: Place,
     diagnostics: &mut Diagnostics,
 ) {
+    if path.split('.').count() > MAX_DEPTH {
+        diagnostics.push(place, "a path of too many parts", None);
+        return;
+    }
     let mut at = root;
     for (depth, key) in path.split('.').enumerate() {
         let Value::Map(entries) = &mut at.value else {

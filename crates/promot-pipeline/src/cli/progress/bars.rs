@@ -3,6 +3,7 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use promot_core::Event;
 
+use super::super::output::tell;
 use super::meter::{Meter, announcement, duration};
 
 /// Bars on standard error.
@@ -22,7 +23,7 @@ impl Bars {
     pub(super) fn show(&mut self, event: &Event) {
         if let Some(line) = announcement(event) {
             // Above the bar, if there is one.
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.bar.suspend(|| tell(line));
         }
         if let Some(meter) = Meter::starting(event, self.meter.as_ref()) {
             self.bar.reset();

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::super::output::tell;
 use promot_core::Event;
 use serde::Serialize;
 
@@ -36,7 +37,9 @@ impl Log {
         let mut line = serde_json::to_vec(&Line { time, event }).expect("plain data serialises");
         line.push(b'\n');
         if let Err(error) = file.write_all(&line) {
-            eprintln!("warning: events.jsonl: {error}; no more events are kept");
+            tell(format_args!(
+                "warning: events.jsonl: {error}; no more events are kept"
+            ));
             self.file = None;
         }
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use promot_core::Event;
 
+use super::super::output::tell;
 use super::meter::{Meter, announcement, duration};
 
 /// The longest silence while something happens.
@@ -26,7 +27,7 @@ impl Plain {
     pub(super) fn show(&mut self, event: &Event) {
         if let Some(meter) = Meter::starting(event, self.meter.as_ref()) {
             if matches!(event, Event::StageStarted { .. }) {
-                eprintln!("{}: started", meter.stage);
+                tell(format_args!("{}: started", meter.stage));
             }
             self.meter = Some(meter);
         }
@@ -34,7 +35,7 @@ impl Plain {
             meter.update(event);
         }
         if let Some(line) = announcement(event) {
-            eprintln!("{line}");
+            tell(line);
         }
         let due = match event {
             Event::Dev { .. } | Event::Drift { .. } => true,
@@ -48,12 +49,12 @@ impl Plain {
             let left = meter
                 .time_left()
                 .map_or(String::new(), |time| format!("  {} left", duration(time)));
-            eprintln!(
+            tell(format_args!(
                 "{}: {}  {}{left}",
                 meter.stage,
                 meter.position(),
                 meter.status()
-            );
+            ));
         }
     }
 }

@@ -126,8 +126,16 @@ impl Reader<'_> {
             self.diagnostics.push(node.place, message, Some(hint));
             return Vec::new();
         };
+        if entries.is_empty() {
+            self.diagnostics
+                .push(node.place, "`models`: nothing to measure", None);
+        }
         let mut models = Vec::new();
-        for (label, _, body) in entries {
+        for (label, place, body) in entries {
+            if label.trim().is_empty() || label.contains(char::is_control) {
+                let message = "`models`: a label is a line of text";
+                self.diagnostics.push(*place, message, None);
+            }
             self.curve.models.push(body.place);
             if let Some(name) = body.as_text() {
                 let model = self.model(name, body.place);

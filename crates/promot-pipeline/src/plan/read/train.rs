@@ -8,7 +8,7 @@ use crate::plan::params::{
     CurriculumParams, LoraTuneParams, ModelSize, ModelTuneParams, OptimizerKind, PretrainParams,
     PromptTuneParams, RandomPromptParams, TrainParams,
 };
-use crate::spec::{Fields, Node};
+use crate::spec::{Fields, Node, Value};
 
 impl Reader<'_> {
     pub(super) fn pretrain(&mut self, node: &Node) -> PretrainParams {
@@ -132,7 +132,14 @@ impl Reader<'_> {
         let alpha = fields.number("alpha", 1e-6..1e6, 2.0 * rank as f64, self.diagnostics);
         let lora_dropout = fields.number("lora_dropout", 0.0..1.0, 0.0, self.diagnostics);
         let targets = match fields.take("targets") {
-            Some(node) => self.names(node, "targets"),
+            Some(node) => {
+                let targets = self.names(node, "targets");
+                if matches!(&node.value, Value::List(list) if list.is_empty()) {
+                    let message = "`targets`: no layer to change";
+                    self.diagnostics.push(node.place, message, None);
+                }
+                targets
+            }
             None => Vec::new(),
         };
         let train = self.train(&mut fields, TrainParams::for_lora());
