@@ -35,6 +35,7 @@
 //! # Ok::<(), promot_data::source::DataError>(())
 //! ```
 
+mod contained;
 pub mod fewshot;
 pub mod metric;
 pub mod mini;

@@ -1,6 +1,5 @@
 //! Where rows come from: the mini world, or files in one of several formats.
 
-mod contained;
 mod delimited;
 mod jsonl;
 mod mapping;

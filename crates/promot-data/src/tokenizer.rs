@@ -1,9 +1,13 @@
 //! Text to token ids and back, by the `tokenizers` crate, as the model at hand wants its text.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
 use thiserror::Error;
 use tokenizers::Tokenizer as Inner;
+
+use crate::contained::contained;
 
 mod train;
 
@@ -88,8 +92,7 @@ impl Tokenizer {
     /// # Errors
     /// If it is none, or lacks a special token.
     pub fn from_bytes(bytes: &[u8], layout: TextLayout) -> Result<Self, TokenizerError> {
-        let inner =
-            Inner::from_bytes(bytes).map_err(|error| TokenizerError::Format(error.to_string()))?;
+        let inner = parse(bytes).map_err(TokenizerError::Format)?;
         match layout {
             TextLayout::EncoderDecoder => {
                 let id = |token: &'static str| {
@@ -179,9 +182,11 @@ impl Tokenizer {
         self.inner.id_to_token(id)
     }
 
-    /// How many ids there are: a model needs at least so many embeddings.
+    /// The largest id and one: a model needs at least so many embeddings. There can be fewer tokens,
+    /// since ids may be left out.
     pub fn vocab_size(&self) -> usize {
-        self.inner.get_vocab_size(true)
+        let largest = self.inner.get_vocab(true).into_values().max();
+        largest.map_or(0, |id| id as usize + 1)
     }
 
     /// How many special tokens stand at the start of the vocabulary.
@@ -191,9 +196,7 @@ impl Tokenizer {
                 .id_to_token(id)
                 .is_some_and(|token| token.starts_with('<') && token.ends_with('>'))
         };
-        (0..self.vocab_size() as u32)
-            .take_while(|&id| special(id))
-            .count()
+        (0..).take_while(|&id| special(id)).count()
     }
 
     /// The content of a `tokenizer.json`.
@@ -202,15 +205,23 @@ impl Tokenizer {
     }
 }
 
-/// Tokens whose text has a line break in it.
+/// The tokenizer in a `tokenizer.json`, or what is wrong with it.
+///
+/// The library panics on some damage. Most of it is no JSON, which is found first, so that the message
+/// says where; of the rest the message is the library's own.
+fn parse(bytes: &[u8]) -> Result<Inner, String> {
+    serde_json::from_slice::<Map<String, Value>>(bytes).map_err(|error| error.to_string())?;
+    contained(|| Inner::from_bytes(bytes))?.map_err(|error| error.to_string())
+}
+
+/// Tokens whose text has a line break in it, by their ids.
 fn with_line_break(inner: &Inner) -> Vec<u32> {
     let breaks = |&id: &u32| {
         let text = inner.decode(&[id], false);
         text.is_ok_and(|text| text.contains('\n'))
     };
-    (0..inner.get_vocab_size(true) as u32)
-        .filter(breaks)
-        .collect()
+    let ids: BTreeSet<u32> = inner.get_vocab(true).into_values().collect();
+    ids.into_iter().filter(breaks).collect()
 }
 
 #[cfg(test)]

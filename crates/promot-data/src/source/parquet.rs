@@ -16,8 +16,8 @@ use parquet::schema::types::{SchemaDescriptor, Type};
 use serde_json::{Map, Value};
 
 use super::DataError;
-use super::contained::contained;
 use super::rows::Rows;
+use crate::contained::contained;
 use guard::GuardedGroup;
 
 /// What a message of the library may take of a line; some show a whole value, byte by byte.

@@ -74,3 +74,41 @@ fn a_tokenizer_without_sentinels_is_not_t5s() {
         "the vocabulary has no token <pad>"
     );
 }
+
+#[test]
+fn a_damaged_file_is_an_error_and_no_panic_wherever_it_ends() {
+    let whole = byte_level();
+    for len in 0..whole.len() {
+        let error = Tokenizer::from_bytes(&whole[..len], TextLayout::DecoderOnly { eos: 0 });
+        let error = error.err().unwrap().to_string();
+        assert!(error.starts_with("not a tokenizer.json: "), "{error}");
+        assert!(error.contains("EOF while parsing"), "{len}: {error}");
+    }
+    // JSON, but none that the library's readers expect, some of which panic.
+    let whole: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+    for (key, value) in [
+        ("decoder", serde_json::json!(7)),
+        ("normalizer", serde_json::json!({"type": "Precompiled"})),
+        ("model", serde_json::json!(null)),
+    ] {
+        let mut damaged = whole.clone();
+        damaged[key] = value;
+        let bytes = serde_json::to_vec(&damaged).unwrap();
+        let error = Tokenizer::from_bytes(&bytes, TextLayout::DecoderOnly { eos: 0 }).err();
+        let error = error.expect(key).to_string();
+        assert!(error.starts_with("not a tokenizer.json: "), "{error}");
+    }
+    let error = Tokenizer::from_bytes(b"[]", TextLayout::EncoderDecoder).err();
+    assert!(error.unwrap().to_string().contains("expected a map"));
+}
+
+#[test]
+fn ids_that_are_left_out_want_embeddings_too() {
+    let mut json: serde_json::Value = serde_json::from_slice(&byte_level()).unwrap();
+    json["model"]["vocab"]["\u{10a}\u{10a}"] = 40.into();
+    let bytes = serde_json::to_vec(&json).unwrap();
+    let tokenizer = Tokenizer::from_bytes(&bytes, TextLayout::DecoderOnly { eos: 0 }).unwrap();
+    assert_eq!(tokenizer.vocab_size(), 41);
+    assert_eq!(tokenizer.answer_ends(), [4, 40]);
+    assert_eq!(decoder_only().vocab_size(), 7);
+}

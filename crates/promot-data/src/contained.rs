@@ -15,7 +15,7 @@ thread_local! {
 /// Readers of complicated formats panic on some damaged files, by index or by `unimplemented!`;
 /// for a user that is an error of the file like any other. Nothing is printed for such a panic.
 /// Whatever `work` left half done must not be used again.
-pub(super) fn contained<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn contained<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let before = take_hook();
