@@ -7,7 +7,7 @@ use std::path::Path;
 use promot_core::write_atomically;
 
 use super::CheckpointError;
-use super::tensors::{NamedTensors, parse_tensors, serialize_bf16, serialize_f32};
+use super::tensors::{NamedTensors, parse_weights, serialize_bf16, serialize_f32};
 use crate::arch::{Model, ModelConfig};
 use crate::backend::Backend;
 use crate::param::ParameterSet;
@@ -25,8 +25,8 @@ pub enum SavePrecision {
 /// `model.safetensors.index.json` and the shards it names.
 ///
 /// # Errors
-/// If a file is missing, damaged, or does not fit the configuration; the error names the file and
-/// the tensor.
+/// If a file is missing, damaged, does not fit the configuration, or has a value that is not finite; the
+/// error names the file and the tensor.
 pub fn load_model<B: Backend>(device: &B, directory: &Path) -> Result<Model<B>, CheckpointError> {
     let config_path = directory.join("config.json");
     let config = ModelConfig::from_json(&read(&config_path)?)
@@ -37,7 +37,7 @@ pub fn load_model<B: Backend>(device: &B, directory: &Path) -> Result<Model<B>, 
         (read_shards(directory, &index)?, index)
     } else {
         (
-            parse_tensors(&read(&single)?).map_err(|error| error.in_file(&single))?,
+            parse_weights(&read(&single)?).map_err(|error| error.in_file(&single))?,
             single,
         )
     };
@@ -56,7 +56,7 @@ pub fn load_model_from_bytes<B: Backend>(
     Model::from_tensors(
         device,
         ModelConfig::from_json(config)?,
-        parse_tensors(tensors)?,
+        parse_weights(tensors)?,
     )
 }
 
@@ -141,7 +141,7 @@ fn read_shards(directory: &Path, index_path: &Path) -> Result<NamedTensors, Chec
             return Err(CheckpointError::Json(message).in_file(index_path));
         }
         let path = directory.join(shard);
-        tensors.extend(parse_tensors(&read(&path)?).map_err(|error| error.in_file(&path))?);
+        tensors.extend(parse_weights(&read(&path)?).map_err(|error| error.in_file(&path))?);
     }
     match index
         .weight_map

@@ -34,6 +34,16 @@ pub enum CheckpointError {
         /// Its type.
         dtype: String,
     },
+    /// Values that nothing can be computed from.
+    #[error("tensor {name} has values that are NaN or infinite, {count} of {of}")]
+    NotFinite {
+        /// The tensor.
+        name: String,
+        /// How many.
+        count: usize,
+        /// All of its values.
+        of: usize,
+    },
     /// A tensor the architecture needs.
     #[error("tensor {name} is missing")]
     MissingTensor {
@@ -89,6 +99,9 @@ impl CheckpointError {
                 Some("the file may be a partial download or an interrupted copy; fetch it again")
             }
             Self::Dtype { .. } => Some("convert the checkpoint to float32, bfloat16 or float16"),
+            Self::NotFinite { .. } => Some(
+                "its training diverged or a conversion overflowed; take an earlier checkpoint, or one of a wider type",
+            ),
             Self::MissingTensor { .. } | Self::UnexpectedTensor { .. } | Self::Shape { .. } => {
                 Some("the tensors and config.json must come from the same checkpoint")
             }

@@ -39,6 +39,26 @@ pub fn parse_tensors(bytes: &[u8]) -> Result<NamedTensors, CheckpointError> {
     Ok(tensors)
 }
 
+/// Reads all tensors of a file that a model or an adapter is made of.
+///
+/// # Errors
+/// As [`parse_tensors`], and if a value is NaN or infinite: everything computed from it would be, too,
+/// and be scored like any other answer.
+pub(super) fn parse_weights(bytes: &[u8]) -> Result<NamedTensors, CheckpointError> {
+    let tensors = parse_tensors(bytes)?;
+    for (name, (values, _)) in &tensors {
+        let count = values.iter().filter(|value| !value.is_finite()).count();
+        if count > 0 {
+            return Err(CheckpointError::NotFinite {
+                name: name.clone(),
+                count,
+                of: values.len(),
+            });
+        }
+    }
+    Ok(tensors)
+}
+
 fn decode<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
     let (values, rest) = data.as_chunks::<N>();
     debug_assert!(rest.is_empty(), "the header's sizes were checked");
@@ -149,6 +169,31 @@ mod tests {
             parse_tensors(&serialize_bf16(&half).unwrap()).unwrap()["x"].0,
             [1.0]
         );
+    }
+
+    #[test]
+    fn weights_are_finite_and_all_tensors_need_not_be() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut tensors = sample();
+            assert_eq!(
+                parse_weights(&serialize_f32(&tensors).unwrap()).unwrap(),
+                tensors
+            );
+            let values = &mut tensors.get_mut("a").unwrap().0;
+            (values[1], values[5]) = (bad, bad);
+            for bytes in [
+                serialize_f32(&tensors).unwrap(),
+                serialize_bf16(&tensors).unwrap(),
+            ] {
+                assert!(parse_tensors(&bytes).is_ok());
+                let error = parse_weights(&bytes).unwrap_err();
+                assert_eq!(
+                    error.to_string(),
+                    "tensor a has values that are NaN or infinite, 2 of 6"
+                );
+                assert!(error.hint().is_some());
+            }
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl<B: Backend> LoadedModel<B> {
     /// `device`.
     ///
     /// # Errors
-    /// If a file is missing or damaged, or the tokenizer has more tokens than the model.
+    /// If a file is missing or damaged, or the tokenizer has ids that the model has no embeddings for.
     pub fn from_directory(directory: &Path, device: &B) -> Result<Self, RunError> {
         let model = load_model(device, directory)?;
         let path = directory.join("tokenizer.json");
@@ -68,10 +68,11 @@ impl<B: Backend> LoadedModel<B> {
     }
 
     fn new(model: Model<B>, tokenizer: Tokenizer) -> Result<Self, RunError> {
-        let (tokens, rows) = (tokenizer.vocab_size(), model.config().vocab_size());
-        if tokens > rows {
+        let (ids, rows) = (tokenizer.vocab_size(), model.config().vocab_size());
+        if ids > rows {
+            let last = ids - 1;
             return Err(RunError::mismatch(
-                format!("the tokenizer has {tokens} tokens, the model only {rows} embeddings"),
+                format!("the tokenizer has ids up to {last}, the model only {rows} embeddings"),
                 "tokenizer.json must be the one that the model was trained with",
             ));
         }
@@ -105,5 +106,41 @@ pub fn load_base<B: Backend>(base: &BaseModel, device: &B) -> Result<LoadedModel
         BaseModel::Hub { snapshot, .. } => {
             LoadedModel::from_directory(snapshot.directory(), device)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use promot_model::backend::Host;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn a_tokenizer_with_an_id_beyond_the_embeddings_is_refused() {
+        let files = builtin::find("mini-t5").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            std::fs::write(directory.path().join(name), bytes).unwrap();
+        };
+        write("config.json", files.config);
+        write("model.safetensors", files.weights);
+        let mut tokenizer: Value = serde_json::from_slice(files.tokenizer).unwrap();
+        let vocab = tokenizer["model"]["vocab"].as_object_mut().unwrap();
+        let rows = vocab.len();
+        let last = vocab.values_mut().find(|id| **id == rows - 1).unwrap();
+        // As many tokens as before.
+        *last = (rows + 7).into();
+        let load = || LoadedModel::from_directory(directory.path(), &Host::new());
+        write("tokenizer.json", files.tokenizer);
+        assert!(load().is_ok());
+        write("tokenizer.json", tokenizer.to_string().as_bytes());
+        assert_eq!(
+            load().err().unwrap().to_string(),
+            format!(
+                "the tokenizer has ids up to {}, the model only {rows} embeddings",
+                rows + 7
+            )
+        );
     }
 }

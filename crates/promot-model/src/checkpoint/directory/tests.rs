@@ -5,6 +5,7 @@ use promot_core::Seed;
 use super::*;
 use crate::arch::{T5, T5Config};
 use crate::backend::{Device as _, Host};
+use crate::checkpoint::parse_tensors;
 
 fn config() -> T5Config {
     let json = br#"{"vocab_size": 12, "d_model": 4, "d_kv": 2, "d_ff": 8, "num_layers": 1,
@@ -114,4 +115,33 @@ fn what_does_not_fit_is_named_with_both_shapes() {
         load(&wrong),
         format!("tensor {name} has shape [3, 2], expected [4, 4]")
     );
+}
+
+#[test]
+fn values_that_are_not_finite_are_refused_with_the_file_and_the_tensor() {
+    let directory = tempfile::tempdir().unwrap();
+    save_model(&model(false), directory.path(), SavePrecision::F32).unwrap();
+    let single = directory.path().join("model.safetensors");
+    let mut tensors = parse_tensors(&fs::read(&single).unwrap()).unwrap();
+    let name = "decoder.block.0.layer.0.SelfAttention.q.weight";
+    tensors.get_mut(name).unwrap().0[3] = f32::NAN;
+    let damaged = serialize_f32(&tensors).unwrap();
+    let load = || load_model(&Host::new(), directory.path()).err().unwrap();
+    let expected = |path: &Path| {
+        let path = path.display();
+        format!("{path}: tensor {name} has values that are NaN or infinite, 1 of 16")
+    };
+    fs::write(&single, &damaged).unwrap();
+    assert_eq!(load().to_string(), expected(&single));
+    assert!(load().hint().is_some());
+
+    fs::remove_file(&single).unwrap();
+    let shard = directory.path().join("model-1.safetensors");
+    fs::write(&shard, &damaged).unwrap();
+    let names = tensors.keys().map(|name| (name, "model-1.safetensors"));
+    let map: std::collections::BTreeMap<_, _> = names.collect();
+    let index = serde_json::json!({ "weight_map": map }).to_string();
+    let path = directory.path().join("model.safetensors.index.json");
+    fs::write(path, index).unwrap();
+    assert_eq!(load().to_string(), expected(&shard));
 }

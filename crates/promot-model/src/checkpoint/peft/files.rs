@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::super::CheckpointError;
-use super::super::tensors::{NamedTensors, parse_tensors, serialize_f32};
+use super::super::tensors::{NamedTensors, parse_weights, serialize_f32};
 use crate::arch::ModelConfig;
 
 const CONFIG: &str = "adapter_config.json";
@@ -77,7 +77,7 @@ pub(super) fn read_tensors<T>(
     make: impl FnOnce(NamedTensors) -> Result<T, CheckpointError>,
 ) -> Result<T, CheckpointError> {
     let path = directory.join(WEIGHTS);
-    parse_tensors(&read(&path)?)
+    parse_weights(&read(&path)?)
         .and_then(make)
         .map_err(|error| error.in_file(&path))
 }

@@ -91,7 +91,32 @@ struct AdapterConfigIn {
     rank_pattern: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     alpha_pattern: serde_json::Map<String, serde_json::Value>,
+    #[serde(default)]
+    init_lora_weights: serde_json::Value,
+    /// Keys of [`VARIANTS`] among others.
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
 }
+
+/// Keys that, unless they are null, false or empty, say that weights change otherwise than by `B A`, or
+/// that something else changes.
+const VARIANTS: [&str; 11] = [
+    "alora_invocation_tokens",
+    "arrow_config",
+    "kasa_config",
+    "layer_replication",
+    "lora_bias",
+    "megatron_config",
+    "monteclora_config",
+    "target_parameters",
+    "trainable_token_indices",
+    "use_bdlora",
+    "use_qalora",
+];
+
+/// Beginnings that leave the base model's weights as they are. Others, such as PiSSA, take from them what
+/// `B A` begins with, so that the adapter fits no model that is here; PEFT can convert those to plain LoRA.
+const PLAIN_BEGINNINGS: [&str; 4] = ["eva", "gaussian", "mica", "orthogonal"];
 
 fn none() -> String {
     "none".to_owned()
@@ -143,7 +168,7 @@ fn write(lora: &Lora, base: &Base, directory: &Path) -> Result<(), CheckpointErr
 /// Reads changes of weights from a PEFT adapter directory.
 ///
 /// # Errors
-/// If a file is missing or damaged, the adapter is no LoRA, or of a variant that is not supported.
+/// If a file is missing, damaged or has a value that is not finite, the adapter is no LoRA, or of a variant that is not supported.
 pub fn load_lora(directory: &Path) -> Result<Lora, CheckpointError> {
     let config: AdapterConfigIn = read_config(directory)?;
     let targets = config
@@ -185,15 +210,43 @@ impl AdapterConfigIn {
             ("rank_pattern", !self.rank_pattern.is_empty()),
             ("alpha_pattern", !self.alpha_pattern.is_empty()),
         ];
-        if let Some((key, _)) = unsupported.iter().find(|(_, used)| *used) {
+        let others = VARIANTS.map(|key| (key, self.others.get(key).is_some_and(is_used)));
+        let mut all = unsupported.iter().chain(&others);
+        if let Some((key, _)) = all.find(|(_, used)| *used) {
             return Err(format!("LoRA with {key} is not supported"));
         }
+        self.check_beginning()?;
         let names = self.target_modules.as_array().map(|names| {
             let name = |name: &serde_json::Value| name.as_str().map(str::to_owned);
             names.iter().map(name).collect::<Option<Vec<_>>>()
         });
         let names = names.flatten();
         names.ok_or_else(|| "target_modules is no list of names".to_owned())
+    }
+
+    fn check_beginning(&self) -> Result<(), String> {
+        let is_plain = match &self.init_lora_weights {
+            Value::Null | Value::Bool(_) => true,
+            Value::String(name) => PLAIN_BEGINNINGS.contains(&name.to_lowercase().as_str()),
+            _ => false,
+        };
+        if is_plain {
+            return Ok(());
+        }
+        let value = &self.init_lora_weights;
+        Err(format!(
+            "LoRA with init_lora_weights {value} is not supported"
+        ))
+    }
+}
+
+/// Whether a key's value is other than what PEFT writes where it is not used.
+fn is_used(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(entries) => !entries.is_empty(),
+        _ => true,
     }
 }
 
@@ -303,6 +356,11 @@ mod tests {
                 "LoRA with use_dora",
             ),
             ("\"bias\": \"none\"", "\"bias\": \"all\"", "LoRA with bias"),
+            (
+                "\"init_lora_weights\": true",
+                "\"init_lora_weights\": \"pissa_niter_4\"",
+                "LoRA with init_lora_weights \"pissa_niter_4\" is not supported",
+            ),
             ("\"r\": 3", "\"r\": 0", "r is 0"),
             (
                 "\"lora_dropout\": 0.1",
@@ -316,5 +374,50 @@ mod tests {
             let error = load_lora(directory.path()).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn variants_are_refused_by_name_and_their_unused_keys_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        save_lora(&lora(), &config(), "base", directory.path()).unwrap();
+        let path = directory.path().join("adapter_config.json");
+        let written: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let load = |key: &str, value: &Value| {
+            let mut config = written.clone();
+            config[key] = value.clone();
+            fs::write(&path, config.to_string()).unwrap();
+            load_lora(directory.path()).map_err(|error| error.to_string())
+        };
+        for key in VARIANTS {
+            for unused in [json!(null), json!(false), json!([]), json!({})] {
+                assert_eq!(load(key, &unused), Ok(lora()), "{key}: {unused}");
+            }
+            for used in [json!(true), json!([1]), json!({"r": 1})] {
+                let error = load(key, &used).unwrap_err();
+                let expected = format!("LoRA with {key} is not supported");
+                assert!(error.ends_with(&expected), "{error}");
+            }
+        }
+        let key = "init_lora_weights";
+        let plain = PLAIN_BEGINNINGS.map(Value::from).into_iter();
+        for plain in plain.chain([json!(true), json!(false), json!(null)]) {
+            assert_eq!(load(key, &plain), Ok(lora()), "{plain}");
+        }
+        for other in ["pissa", "olora", "OLoRA", "corda", "loftq", "lora_ga"] {
+            let error = load(key, &json!(other)).unwrap_err();
+            assert!(error.contains(&format!("{key} \"{other}\"")), "{error}");
+        }
+    }
+
+    #[test]
+    fn changes_that_are_not_finite_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut lora = lora();
+        lora.pairs[1].b[2] = f32::NAN;
+        save_lora(&lora, &config(), "base", directory.path()).unwrap();
+        let error = load_lora(directory.path()).unwrap_err().to_string();
+        let expected = "adapter_model.safetensors: tensor base_model.model.encoder.x.wi.lora_B.weight \
+            has values that are NaN or infinite, 1 of 6";
+        assert!(error.ends_with(expected), "{error}");
     }
 }

@@ -96,7 +96,7 @@ fn write(prompt: &SoftPrompt, base: &Base, directory: &Path) -> Result<(), Check
 /// first and are the ones used.
 ///
 /// # Errors
-/// If a file is missing or damaged, or the adapter is not a soft prompt.
+/// If a file is missing, damaged or has a value that is not finite, or the adapter is not a soft prompt.
 pub fn load_prompt(directory: &Path) -> Result<SoftPrompt, CheckpointError> {
     let config: AdapterConfigIn = read_config(directory)?;
     if config.peft_type != "PROMPT_TUNING" {
@@ -181,6 +181,23 @@ mod tests {
             assert_eq!(written["num_transformer_submodules"], 1);
             assert_eq!(written.as_object().unwrap().len(), 17);
         }
+    }
+
+    #[test]
+    fn a_prompt_that_is_not_finite_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let prompt = SoftPrompt::new(vec![1.0, f32::INFINITY, 0.0, f32::NAN], 4);
+        save_prompt(&prompt, &config(), "base", directory.path()).unwrap();
+        let error = load_prompt(directory.path()).unwrap_err();
+        let path = directory.path().join("adapter_model.safetensors");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{}: tensor prompt_embeddings has values that are NaN or infinite, 2 of 4",
+                path.display()
+            )
+        );
+        assert!(error.hint().is_some());
     }
 
     #[test]
