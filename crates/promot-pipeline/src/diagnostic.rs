@@ -142,10 +142,11 @@ impl fmt::Display for Rendered<'_> {
                 writeln!(f, "error: {}", diagnostic.message)?;
                 writeln!(f, "  --> {name}:{line}:{column}")?;
                 let source_line = text.lines().nth(line - 1).unwrap_or("");
+                let (source_line, before) = excerpt(source_line, column - 1);
                 let number = line.to_string();
                 let margin = " ".repeat(number.len());
                 writeln!(f, "{margin} |\n{number} | {source_line}")?;
-                writeln!(f, "{margin} | {}^", " ".repeat(column - 1))?;
+                writeln!(f, "{margin} | {}^", " ".repeat(before))?;
             } else {
                 writeln!(f, "error: {}\n  --> {name}", diagnostic.message)?;
             }
@@ -162,9 +163,76 @@ impl fmt::Display for Rendered<'_> {
     }
 }
 
+/// How many characters of a line are shown: one line of a terminal, or two.
+const EXCERPT: usize = 120;
+const CUT: &str = "...";
+
+/// The part of a line around the character that `before` others precede, and how many precede it there.
+fn excerpt(line: &str, before: usize) -> (String, usize) {
+    let length = line.chars().count();
+    if length.max(before) <= EXCERPT {
+        return (line.to_owned(), before);
+    }
+    // As much on both sides, and at an end of the line what fits.
+    let start = before.min(length).saturating_sub(EXCERPT / 2);
+    let start = start.min(length.saturating_sub(EXCERPT));
+    let end = length.min(start + EXCERPT);
+    let kept = line.chars().skip(start).take(end - start);
+    let (head, tail) = (
+        if start > 0 { CUT } else { "" },
+        if end < length { CUT } else { "" },
+    );
+    let shown = head.chars().chain(kept).chain(tail.chars()).collect();
+    (shown, head.len() + before.min(length) - start)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_and_the_caret_stays_under_its_character() {
+        let line = format!("{}X{}", "\u{e4}".repeat(500), "\u{f6}".repeat(500));
+        for (at, line) in [
+            (500, line),
+            (2, format!("abX{}", "c".repeat(300))),
+            (300, format!("{}X", "c".repeat(300))),
+            (130, format!("{}X", "c".repeat(130))),
+        ] {
+            let (shown, before) = excerpt(&line, at);
+            assert_eq!(shown.chars().nth(before), Some('X'), "{shown}");
+            assert!(shown.chars().count() <= EXCERPT + 6, "{shown}");
+            assert_eq!(shown.starts_with(CUT), at > 60, "{shown}");
+            assert_eq!(shown.ends_with(CUT), at + 60 < line.chars().count());
+        }
+        // What ends too early is pointed at behind its end.
+        assert_eq!(excerpt("ab", 2), ("ab".to_owned(), 2));
+        let (shown, before) = excerpt(&"c".repeat(300), 300);
+        assert_eq!(shown.chars().count(), before);
+        assert_eq!(excerpt("ab", 400).0, "ab");
+    }
+
+    #[test]
+    fn diagnostics_of_a_long_line_are_short() {
+        let text = format!("a: [{}, x, {}]\n", "1, ".repeat(4000), "1, ".repeat(4000));
+        let column = text.chars().position(|c| c == 'x').unwrap() + 1;
+        let mut found = Diagnostics::new();
+        let place = Place {
+            source: 0,
+            line: 1,
+            column,
+        };
+        found.push(place, "no number", None);
+        let shown = Rendered {
+            sources: &Sources::new("long.yaml", &text, &[]),
+            diagnostics: &found.into_sorted(),
+        }
+        .to_string();
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines[1], format!("  --> long.yaml:1:{column}"));
+        assert!(lines.iter().all(|line| line.len() < 140), "{shown}");
+        assert_eq!(lines[3].find('x'), lines[4].find('^'), "{shown}");
+    }
 
     #[test]
     fn only_close_names_are_suggested() {

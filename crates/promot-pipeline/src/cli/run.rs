@@ -48,7 +48,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
     let mut reports = Vec::new();
     for point in &points {
         if points.len() > 1 {
-            tell(format_args!("{}", describe(&point.settings)));
+            tell(describe(&point.settings));
         }
         let mut is_new = |name: &&String| {
             let stage = point.plan.stage(name).expect("all points have the same");

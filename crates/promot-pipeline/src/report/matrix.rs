@@ -4,6 +4,7 @@ use promot_data::metric::mean_interval;
 use serde::{Deserialize, Serialize};
 
 use super::grid::{Grid, grids};
+use super::markdown::{escaped, table};
 use super::{Report, Rows};
 
 /// What a matrix of runs came to.
@@ -153,12 +154,13 @@ impl MatrixTable {
 }
 
 impl MatrixSummary {
-    /// All tables, as `lay_out` shows their rows, each under its heading.
-    fn show(&self, heading: &str, lay_out: fn(&Rows) -> String) -> String {
+    /// All tables, as `lay_out` shows their rows, each under its heading, which `title` makes of a text.
+    fn show(&self, title: impl Fn(&str) -> String, lay_out: fn(&Rows) -> String) -> String {
         let mut text = String::new();
         for group in &self.groups {
             for table in &group.tables {
-                text += &format!("{heading}{} ({})\n\n", table.name, group.heading());
+                text += &title(&format!("{} ({})", table.name, group.heading()));
+                text += "\n\n";
                 text += &lay_out(&table.rows());
                 text.push('\n');
             }
@@ -168,14 +170,17 @@ impl MatrixSummary {
 
     /// The tables for a terminal.
     pub fn terminal(&self) -> String {
-        let tables = self.show(&format!("{}: ", self.pipeline), super::table::aligned);
+        let tables = self.show(
+            |title| format!("{}: {title}", self.pipeline),
+            super::table::aligned,
+        );
         format!("{tables}{LEGEND}\n")
     }
 
     /// The tables in Markdown.
     pub fn markdown(&self) -> String {
-        let tables = self.show("## ", super::markdown::table);
-        format!("# {}\n\n{tables}{LEGEND}\n", self.pipeline)
+        let tables = self.show(|title| format!("## {}", escaped(title)), table);
+        format!("# {}\n\n{tables}{LEGEND}\n", escaped(&self.pipeline))
     }
 }
 

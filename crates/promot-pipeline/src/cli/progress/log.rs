@@ -5,9 +5,10 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::super::output::tell;
 use promot_core::Event;
 use serde::Serialize;
+
+use super::super::output::tell;
 
 /// The file of events.
 pub(super) struct Log {

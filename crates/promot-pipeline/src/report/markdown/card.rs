@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::escape::{code, escaped};
 use crate::report::Report;
 
 /// Versions, digests and the command.
@@ -9,7 +10,7 @@ pub(super) fn card(text: &mut String, report: &Report) {
     let card = &report.card;
     let _ = writeln!(text, "## To repeat it\n");
     if let Some(command) = &card.command {
-        let _ = writeln!(text, "- `{command}`");
+        let _ = writeln!(text, "- {}", code(command));
     }
     let _ = writeln!(
         text,
@@ -20,7 +21,12 @@ pub(super) fn card(text: &mut String, report: &Report) {
     );
     match &card.base {
         Some(base) => {
-            let _ = writeln!(text, "- base model {}: `{}`", base.name, base.digest);
+            let _ = writeln!(
+                text,
+                "- base model {}: `{}`",
+                escaped(&base.name),
+                base.digest
+            );
         }
         None => text.push_str("- no base model: the pipeline makes its own\n"),
     }
@@ -28,14 +34,19 @@ pub(super) fn card(text: &mut String, report: &Report) {
         let _ = writeln!(
             text,
             "- rows of {} for {}, {}: `{}`",
-            files.task, files.stage, files.split, files.digest
+            escaped(&files.task),
+            escaped(&files.stage),
+            files.split,
+            files.digest
         );
     }
     for stage in &card.stages {
         let _ = writeln!(
             text,
             "- stage {} ({}): `{}`",
-            stage.name, stage.kind, stage.key
+            escaped(&stage.name),
+            stage.kind,
+            stage.key
         );
     }
 }

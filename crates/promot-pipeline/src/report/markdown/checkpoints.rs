@@ -2,13 +2,19 @@
 
 use std::fmt::Write as _;
 
+use super::escaped;
 use crate::report::Report;
 
 /// A table a stage.
 pub(super) fn checkpoints(text: &mut String, report: &Report) {
     let _ = writeln!(text, "## Checkpoints\n");
     for (stage, summary) in &report.training {
-        let _ = writeln!(text, "{stage}: best at step {}\n", summary["best_step"]);
+        let _ = writeln!(
+            text,
+            "{}: best at step {}\n",
+            escaped(stage),
+            summary["best_step"]
+        );
         let history = summary["history"].as_array().map_or(&[][..], Vec::as_slice);
         let with_foreign = history.iter().any(|record| record["foreign"].is_number());
         let mut header = "| step | loss | score on the rows that choose |".to_owned();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::escaped;
 use crate::report::{Plot, Topic};
 
 /// Those of checkpoints, gradients and drift; how stages trained has a section of its own.
@@ -14,10 +15,15 @@ pub(super) fn curves(text: &mut String, plots: &[Plot]) {
     }
     let _ = writeln!(text, "## Curves\n");
     for plot in curves {
-        let stage = plot.stage.as_deref().unwrap_or_default();
-        let _ = writeln!(text, "**{}** ({stage}; {})\n", plot.title, plot.y);
-        let names: Vec<&str> = plot.lines.iter().map(|line| line.name.as_str()).collect();
-        let _ = writeln!(text, "| {} | {} |", plot.x, names.join(" | "));
+        let stage = escaped(plot.stage.as_deref().unwrap_or_default());
+        let _ = writeln!(
+            text,
+            "**{}** ({stage}; {})\n",
+            escaped(&plot.title),
+            escaped(&plot.y)
+        );
+        let names: Vec<String> = plot.lines.iter().map(|line| escaped(&line.name)).collect();
+        let _ = writeln!(text, "| {} | {} |", escaped(&plot.x), names.join(" | "));
         let _ = writeln!(text, "|---|{}", "---|".repeat(names.len()));
         let points = plot.lines.iter().flat_map(|line| &line.points);
         let steps: BTreeSet<u64> = points.filter_map(|point| point.step).collect();

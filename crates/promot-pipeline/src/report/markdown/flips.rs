@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::escaped;
 use crate::report::{Flips, TableData};
 
 /// A line for each pair of models and task.
@@ -33,9 +34,9 @@ pub(super) fn flips(text: &mut String, table: &TableData, flips: &[Flips]) {
         let _ = writeln!(
             text,
             "| {} | {}{prompt} | {}{tuned}, {}-shot | {} | {} | {} | {p} |",
-            found.model,
-            found.against,
-            table.title(&found.task),
+            escaped(&found.model),
+            escaped(&found.against),
+            escaped(&table.title(&found.task)),
             found.shots,
             found.rows,
             found.lost,

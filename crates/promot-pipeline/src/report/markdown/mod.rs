@@ -3,24 +3,29 @@
 mod card;
 mod checkpoints;
 mod curves;
+mod escape;
 mod flips;
 mod published;
 
 use std::fmt::Write as _;
+
+use escape::{block, code};
+
+pub(super) use escape::escaped;
 
 use super::{ComparedOver, LEGEND, ModelDifference, Report, Rows, TableData, rows};
 
 /// The whole report: tables, what changed row by row, outputs side by side, curves, checkpoints, and
 /// what repeats it.
 pub fn markdown(report: &Report) -> String {
-    let mut text = format!("# {} (seed {})\n", report.pipeline, report.seed);
+    let mut text = format!("# {} (seed {})\n", escaped(&report.pipeline), report.seed);
     let (precision, kernels) = (report.precision.name(), report.kernels.join(", "));
     let _ = writeln!(
         text,
         "\nMatrix products in {precision} (kernels: {kernels})."
     );
     for (stage, data) in &report.tables {
-        let _ = writeln!(text, "\n## {stage}\n");
+        let _ = writeln!(text, "\n## {}\n", escaped(stage));
         text += &table(&rows(data));
         let _ = writeln!(text, "\n{LEGEND}\n");
         comparison(&mut text, data);
@@ -38,15 +43,15 @@ pub fn markdown(report: &Report) -> String {
             let _ = writeln!(
                 text,
                 "**{}, {}-shot**\n",
-                data.title(&record.task),
+                escaped(&data.title(&record.task)),
                 record.shots
             );
-            let _ = writeln!(text, "```text\n{}\n```\n", sample.input);
-            let _ = writeln!(text, "- expected: {}", quoted(&sample.target));
+            let _ = writeln!(text, "{}", block(&sample.input));
+            let _ = writeln!(text, "- expected: {}", code(&sample.target));
             for model in &data.models {
                 let other = data.cell(model, &record.task, record.shots, cell.is_target);
                 if let Some(sample) = other.and_then(|cell| cell.samples.first()) {
-                    let _ = writeln!(text, "- {model}: {}", quoted(&sample.output));
+                    let _ = writeln!(text, "- {}: {}", escaped(model), code(&sample.output));
                 }
             }
             text.push('\n');
@@ -60,10 +65,14 @@ pub fn markdown(report: &Report) -> String {
 
 /// Rows as a table.
 pub(super) fn table(table: &Rows) -> String {
-    let mut text = format!("| {} |\n", table.header.join(" | "));
+    let cells = |row: &[String]| {
+        let cells: Vec<String> = row.iter().map(|cell| escaped(cell)).collect();
+        cells.join(" | ")
+    };
+    let mut text = format!("| {} |\n", cells(&table.header));
     let _ = writeln!(text, "|{}", "---|".repeat(table.header.len()));
     for row in &table.rows {
-        let _ = writeln!(text, "| {} |", row.join(" | "));
+        let _ = writeln!(text, "| {} |", cells(row));
     }
     text
 }
@@ -74,8 +83,8 @@ fn comparison(text: &mut String, data: &TableData) {
         return;
     };
     let models: Vec<&String> = data.models.iter().filter(|m| *m != against).collect();
-    let names: Vec<&str> = models.iter().map(|model| model.as_str()).collect();
-    let _ = writeln!(text, "### Differences to {against}\n");
+    let names: Vec<String> = models.iter().map(|model| escaped(model)).collect();
+    let _ = writeln!(text, "### Differences to {}\n", escaped(against));
     let _ = writeln!(
         text,
         "Differences of scores with their 95% intervals, of a paired bootstrap over rows.\n"
@@ -99,11 +108,40 @@ fn comparison(text: &mut String, data: &TableData) {
             })
         });
         let cells: Vec<String> = cells.collect();
-        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+        let _ = writeln!(text, "| {} | {} |", escaped(&name), cells.join(" | "));
     }
     text.push('\n');
 }
 
-fn quoted(text: &str) -> String {
-    format!("`{}`", text.replace('`', "'").replace('\n', " "))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::SampleOutput;
+    use crate::report::sample::report;
+
+    #[test]
+    fn what_users_and_models_write_is_no_markup() {
+        let mut report = report();
+        report.pipeline = "<script> & \n# more".to_owned();
+        let data = &mut report.tables[0].1;
+        data.titles.insert("cb".to_owned(), "C|B\nhere".to_owned());
+        for cell in &mut data.cells {
+            cell.samples = vec![SampleOutput {
+                input: "one\n```\n# two".to_owned(),
+                target: "`True`".to_owned(),
+                output: "no `\n- more".to_owned(),
+            }];
+        }
+        let text = markdown(&report);
+        for expected in [
+            "# &lt;script> &amp;  # more (seed 3)\n",
+            "\n| C\\|B here | 200 | 70.0 ±5.2 | 60.0 ±5.2 |\n",
+            "\n| C\\|B here, 1-shot | +0.0 [-4.5, +4.2] |\n",
+            "\n\n````text\none\n```\n# two\n````\n\n- expected: `` `True` ``\n",
+            "\n- Tuned &lt;b>: ``no ` - more``\n",
+        ] {
+            assert!(text.contains(expected), "{expected}\n{text}");
+        }
+        assert!(!text.contains("<script>") && !text.contains("\n- more"));
+    }
 }

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::table;
+use super::{escaped, table};
 use crate::report::{PublishedTable, Rows};
 
 /// A table and what it comes to.
 pub(super) fn published(text: &mut String, data: &PublishedTable) {
     let _ = writeln!(text, "### Beside published scores\n");
-    let _ = writeln!(text, "In brackets those of {}.\n", data.source);
+    let _ = writeln!(text, "In brackets those of {}.\n", escaped(&data.source));
     let mut header = vec!["task".to_owned(), "shots".to_owned()];
     header.extend(data.models.iter().cloned());
     let number = |score: Option<f64>| score.map_or("-".to_owned(), |score| format!("{score:.1}"));
@@ -26,6 +26,8 @@ pub(super) fn published(text: &mut String, data: &PublishedTable) {
     let _ = writeln!(
         text,
         "\nDifferences to {} that are not 0 on either side: {}; with the same sign: {}.\n",
-        data.compared_with, data.differences, data.same_sign
+        escaped(&data.compared_with),
+        data.differences,
+        data.same_sign
     );
 }

@@ -113,11 +113,15 @@ fn csv_has_a_file_for_each_stage_and_a_line_for_each_point() {
 #[test]
 fn markdown_has_the_curves_as_tables() {
     let text = markdown(&report());
+    assert!(
+        !text.contains("<b>") && !text.contains("& others"),
+        "{text}"
+    );
     for line in [
         "**RTE (tuned, 0-shot)** (curve; score)",
         "| 50 | 60.0 [54.8, 65.2] |",
         "| 100 | 0.250 [0.150, 0.375] | 0.250 [0.150, 0.375] |",
-        "| Tuned <b> | Pretrained | RTE (tuned), 0-shot | 200 | 10 | 30 | 0.0022 |",
+        "| Tuned &lt;b> | Pretrained | RTE (tuned), 0-shot | 200 | 10 | 30 | 0.0022 |",
         "- `promot-pipeline run sample.yaml`",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
