@@ -124,8 +124,8 @@ impl<B: Backend> Llama<B> {
     /// The mean loss over the batch's target tokens, in nats, as a `(1, 1)` variable.
     ///
     /// A sequence is its soft prompt, its input and its target; only what predicts target tokens
-    /// goes through the last layer and the head. `prompts` are soft prompts `(P, D)`, which `batch.prompts` refers to;
-    /// those that are leaves get gradients. `changed` weights stand for the model's own.
+    /// goes through the last layer and the head. `prompts` are soft prompts `(P, D)`, which
+    /// `batch.prompts` refers to; those that are leaves get gradients. `changed` weights stand for the model's own.
     ///
     /// # Panics
     /// If a row has neither a soft prompt nor an input token, or there is no target token at all.

@@ -68,7 +68,7 @@ pub(super) struct Places {
     pub(super) positions: Vec<usize>,
     /// Where each sequence's own tokens start, soft prompt rows counted: `[S + 1]`.
     pub(super) offsets: Arc<[usize]>,
-    /// The tokens whose keys each sequence sees, its own last; none if these are all.
+    /// The tokens whose keys each sequence sees, its own last; none if each sees only its own.
     pub(super) seen: Option<Picked>,
     /// The tokens that predict one of a target.
     pub(super) predicting: Picked,
