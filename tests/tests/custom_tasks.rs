@@ -169,6 +169,23 @@ fn samples_shows_tasks_of_a_pipeline() {
 }
 
 #[test]
+fn words_keep_their_letters_with_and_without_quotes() {
+    let place = place();
+    for (word, said) in [
+        ("\"True\"", "True"),
+        ("True", "True"),
+        ("'TRUE'", "TRUE"),
+        ("TRUE", "TRUE"),
+    ] {
+        let words = PIPELINE.replace("1: good, 0: bad", &format!("1: {word}, 0: {word}"));
+        place.write("mine.yaml", words);
+        let args = ["samples", "sentiment", "--pipeline", "mine.yaml"];
+        let samples = place.run(&args).success().stdout;
+        assert!(samples.contains(&format!("\n>>> {said}\n")), "{samples}");
+    }
+}
+
+#[test]
 fn labels_that_no_answer_can_be_are_told_before_and_while_tuning() {
     let place = place();
     // The built-in model writes bytes where it knows no letter; one that does not cannot say this word.

@@ -1,7 +1,7 @@
 //! `${NAME}` in a value: what an environment variable holds, so that a file that others run too
 //! need not say where data and models lie.
 
-use super::node::{Node, Value};
+use super::node::{Node, Scalar, Value};
 use crate::diagnostic::Diagnostics;
 
 /// Puts variables in place of their names in all texts below `node`; `$${` stands for `${`.
@@ -11,9 +11,9 @@ pub(super) fn expand(
     diagnostics: &mut Diagnostics,
 ) {
     match &mut node.value {
-        Value::Scalar(serde_yaml::Value::String(text)) if text.contains("${") => {
-            match expanded(text, variable) {
-                Ok(whole) => *text = whole,
+        Value::Scalar(scalar) if scalar.written.contains("${") => {
+            match expanded(&scalar.written, variable) {
+                Ok(whole) => *scalar = Scalar::text(whole),
                 Err((message, hint)) => diagnostics.push(node.place, message, Some(hint)),
             }
         }

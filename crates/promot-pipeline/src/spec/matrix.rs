@@ -72,7 +72,7 @@ impl Spec {
                     set::assign(root, path, value.clone(), value.place, &mut diagnostics);
                     point.settings.push(Setting {
                         path: path.to_owned(),
-                        value: value.written().expect("looked at before"),
+                        value: value.canonical().expect("looked at before"),
                     });
                     more.push(point);
                 }
@@ -126,7 +126,7 @@ fn check_values(path: &str, values: &[Node], diagnostics: &mut Diagnostics) {
         let mut problem = |place: Place, what: String| {
             diagnostics.push(place, format!("`{path}` in matrix: {what}"), None);
         };
-        match value.written() {
+        match value.canonical() {
             None => {
                 let what = format!(
                     "expected a number, word or truth value, found {}",
@@ -186,7 +186,7 @@ mod tests {
                 .find(|(name, ..)| name == key)
                 .map(|(.., node)| node.clone())
         };
-        assert_eq!(of(&points[2], "seed").unwrap().written().unwrap(), "1");
+        assert_eq!(of(&points[2], "seed").unwrap().written(), Some("1"));
         assert!(of(&points[2], "matrix").is_none());
     }
 

@@ -9,7 +9,7 @@ mod same;
 mod set;
 
 pub use matrix::{Point, Setting};
-pub use node::{Node, Value, without_bom};
+pub use node::{Node, Scalar, Value, without_bom};
 pub use reader::Fields;
 
 use std::collections::BTreeSet;

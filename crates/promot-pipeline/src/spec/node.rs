@@ -20,22 +20,43 @@ pub struct Node {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// Null, a truth value, a number or a text.
-    Scalar(serde_yaml::Value),
+    Scalar(Scalar),
     /// A sequence.
     List(Vec<Node>),
     /// A mapping in the order of the text: key, place of the key, value.
     Map(Vec<(String, Place, Node)>),
 }
 
+/// What is neither a list nor a mapping.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scalar {
+    /// What it is read as: a plain `True` is a truth value, a quoted one is text.
+    pub means: serde_yaml::Value,
+    /// The letters that stand there, without quotes.
+    pub written: String,
+}
+
+impl Scalar {
+    /// A text, whatever it looks like.
+    pub fn text(text: impl Into<String>) -> Self {
+        let written = text.into();
+        Self {
+            means: serde_yaml::Value::String(written.clone()),
+            written,
+        }
+    }
+}
+
 impl Node {
     /// What kind of value this is, with the value where it is short.
     pub fn describe(&self) -> String {
         match &self.value {
-            Value::Scalar(serde_yaml::Value::Null) => "nothing".to_owned(),
-            Value::Scalar(serde_yaml::Value::String(text)) => format!("text `{text}`"),
-            Value::Scalar(serde_yaml::Value::Bool(value)) => format!("`{value}`"),
-            Value::Scalar(serde_yaml::Value::Number(number)) => format!("number {number}"),
-            Value::Scalar(_) => "a tagged value".to_owned(),
+            Value::Scalar(scalar) => match &scalar.means {
+                serde_yaml::Value::Null => "nothing".to_owned(),
+                serde_yaml::Value::Bool(_) => format!("`{}`", scalar.written),
+                serde_yaml::Value::Number(_) => format!("number {}", scalar.written),
+                _ => format!("text `{}`", scalar.written),
+            },
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a mapping".to_owned(),
         }
@@ -44,17 +65,28 @@ impl Node {
     /// The text, if it is one.
     pub fn as_text(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar(scalar) => scalar.as_str(),
+            Value::Scalar(scalar) => scalar.means.as_str(),
             _ => None,
         }
     }
 
-    /// A text, number or truth value as it is written.
-    pub fn written(&self) -> Option<String> {
+    /// A text, number or truth value in the letters of the file: `True`, `1.50`.
+    pub fn written(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar(serde_yaml::Value::String(text)) => Some(text.clone()),
-            Value::Scalar(serde_yaml::Value::Number(number)) => Some(number.to_string()),
-            Value::Scalar(serde_yaml::Value::Bool(value)) => Some(value.to_string()),
+            Value::Scalar(scalar) if !scalar.means.is_null() => Some(&scalar.written),
+            _ => None,
+        }
+    }
+
+    /// A text, number or truth value in the letters that all ways to write it have in common: `true`, `1.5`.
+    pub fn canonical(&self) -> Option<String> {
+        match &self.value {
+            Value::Scalar(scalar) => match &scalar.means {
+                serde_yaml::Value::String(text) => Some(text.clone()),
+                serde_yaml::Value::Number(number) => Some(number.to_string()),
+                serde_yaml::Value::Bool(value) => Some(value.to_string()),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -73,7 +105,9 @@ pub(super) fn parse(source: usize, text: &str) -> Result<Node, (Place, String)> 
         column: 1,
     };
     check_whole(start, text)?;
-    let options = LoaderOptions::default().error_on_duplicate_keys(true);
+    let options = LoaderOptions::default()
+        .error_on_duplicate_keys(true)
+        .prevent_coercion(true);
     match parse_yaml_with_options(source, text, options) {
         Ok(marked) => Ok(convert(source, &marked)),
         Err(error) => Err(describe_error(start, &error)),
@@ -163,7 +197,7 @@ fn place(source: usize, span: &Span) -> Place {
 
 fn convert(source: usize, marked: &Marked) -> Node {
     let value = match marked {
-        Marked::Scalar(scalar) => Value::Scalar(scalar_value(scalar)),
+        Marked::Scalar(scalar) => Value::Scalar(read_scalar(scalar)),
         Marked::Sequence(list) => {
             Value::List(list.iter().map(|node| convert(source, node)).collect())
         }
@@ -185,18 +219,55 @@ fn convert(source: usize, marked: &Marked) -> Node {
 }
 
 /// A quoted scalar is text whatever it looks like.
-fn scalar_value(scalar: &MarkedScalarNode) -> serde_yaml::Value {
-    let text = || serde_yaml::Value::String(scalar.as_str().to_owned());
+fn read_scalar(scalar: &MarkedScalarNode) -> Scalar {
+    let text = Scalar::text(scalar.as_str());
     if !scalar.may_coerce() {
-        return text();
+        return text;
     }
     match serde_yaml::from_str(scalar.as_str()) {
         Ok(
-            value @ (serde_yaml::Value::Null
+            means @ (serde_yaml::Value::Null
             | serde_yaml::Value::Bool(_)
             | serde_yaml::Value::Number(_)),
-        ) => value,
+        ) => Scalar { means, ..text },
         // A plain text such as `builtin:mini-t5`, or what looks like a mapping out of context.
-        _ => text(),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The value of `key` in a text.
+    fn value(text: &str, key: &str) -> Node {
+        let Value::Map(entries) = parse(0, text).expect("YAML").value else {
+            panic!("a mapping");
+        };
+        let found = entries.into_iter().find(|(name, ..)| name == key);
+        found.expect("a key of the text").2
+    }
+
+    #[test]
+    fn quotes_make_text_of_what_looks_like_something_else() {
+        for looks in ["True", "false", "1", "1.50", "~", "null"] {
+            for quoted in [format!("\"{looks}\""), format!("'{looks}'")] {
+                let node = value(&format!("word: {quoted}"), "word");
+                assert_eq!(node.as_text(), Some(looks), "{quoted}");
+                assert_eq!(node.written(), Some(looks), "{quoted}");
+            }
+            let plain = value(&format!("word: {looks}"), "word");
+            assert_eq!(plain.as_text(), None, "{looks}");
+        }
+    }
+
+    #[test]
+    fn a_plain_value_keeps_its_letters() {
+        for (plain, canonical) in [("True", "true"), ("1.50", "1.5"), ("word", "word")] {
+            let node = value(&format!("word: {plain}"), "word");
+            assert_eq!(node.written(), Some(plain));
+            assert_eq!(node.canonical().as_deref(), Some(canonical));
+        }
+        assert_eq!(value("word: ", "word").written(), None);
     }
 }

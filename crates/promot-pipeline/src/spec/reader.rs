@@ -20,7 +20,7 @@ impl<'n> Fields<'n> {
                 .iter()
                 .map(|(key, place, node)| (key.as_str(), *place, node))
                 .collect(),
-            Value::Scalar(serde_yaml::Value::Null) => Vec::new(),
+            Value::Scalar(scalar) if scalar.means.is_null() => Vec::new(),
             _ => {
                 let message = format!("{what}: expected a mapping, found {}", node.describe());
                 diagnostics.push(node.place, message, None);
@@ -93,7 +93,7 @@ impl<'n> Fields<'n> {
     ) -> Option<u64> {
         let node = self.take(key)?;
         let number = match &node.value {
-            Value::Scalar(scalar) => scalar.as_u64(),
+            Value::Scalar(scalar) => scalar.means.as_u64(),
             _ => None,
         };
         let within = number.filter(|number| range.contains(number));
@@ -121,7 +121,7 @@ impl<'n> Fields<'n> {
             return default;
         };
         let number = match &node.value {
-            Value::Scalar(scalar) => scalar.as_f64(),
+            Value::Scalar(scalar) => scalar.means.as_f64(),
             _ => None,
         };
         number
@@ -147,7 +147,7 @@ impl<'n> Fields<'n> {
     ) -> Option<f64> {
         let node = self.take(key)?;
         let number = match &node.value {
-            Value::Scalar(scalar) => scalar.as_f64(),
+            Value::Scalar(scalar) => scalar.means.as_f64(),
             _ => None,
         };
         let within = number.filter(|number| range.contains(number));
@@ -172,14 +172,15 @@ impl<'n> Fields<'n> {
         let Some(node) = self.take(key) else {
             return default;
         };
-        match &node.value {
-            Value::Scalar(serde_yaml::Value::Bool(value)) => *value,
-            _ => {
-                let message = format!("`{key}`: expected true or false, found {}", node.describe());
-                diagnostics.push(node.place, message, None);
-                default
-            }
-        }
+        let flag = match &node.value {
+            Value::Scalar(scalar) => scalar.means.as_bool(),
+            _ => None,
+        };
+        flag.unwrap_or_else(|| {
+            let message = format!("`{key}`: expected true or false, found {}", node.describe());
+            diagnostics.push(node.place, message, None);
+            default
+        })
     }
 
     /// One of the named choices, or `default` if absent.

@@ -254,7 +254,7 @@ impl Reader<'_> {
         let mut numbers = Vec::new();
         for node in nodes {
             let number = match &node.value {
-                Value::Scalar(scalar) => scalar.as_u64().filter(|n| range.contains(n)),
+                Value::Scalar(scalar) => scalar.means.as_u64().filter(|n| range.contains(n)),
                 _ => None,
             };
             match number {

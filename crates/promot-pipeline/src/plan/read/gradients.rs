@@ -89,7 +89,7 @@ impl Reader<'_> {
         let mut steps = Vec::new();
         for node in numbers {
             let number = match &node.value {
-                Value::Scalar(scalar) => scalar.as_u64(),
+                Value::Scalar(scalar) => scalar.means.as_u64(),
                 _ => None,
             };
             match number {

@@ -344,7 +344,7 @@ fn words(
     let mut words = Some(Vec::new());
     for (key, _, node) in entries {
         match (node.written(), &mut words) {
-            (Some(word), Some(words)) => words.push((key.clone(), word)),
+            (Some(word), Some(words)) => words.push((key.clone(), word.to_owned())),
             (Some(_), None) => {}
             (None, _) => {
                 let message = format!(

@@ -63,6 +63,7 @@ impl Reader<'_> {
         };
         let score = |node: &&Node| match &node.value {
             Value::Scalar(scalar) => scalar
+                .means
                 .as_f64()
                 .filter(|score| (0.0..=100.0).contains(score)),
             _ => None,

@@ -1,7 +1,7 @@
 //! Nodes of a file's tree that stand at the place of another one.
 
 use crate::diagnostic::Place;
-use crate::spec::{Node, Value};
+use crate::spec::{Node, Scalar, Value};
 
 /// A mapping's entry: its key with its place, and its value.
 pub(super) type Entry = (String, Place, Node);
@@ -19,10 +19,11 @@ pub(super) fn body_of<'n>(node: &'n Node, kinds: &[&str]) -> Option<&'n Node> {
 
 /// Whether a node can be a stage's own parameters.
 pub(super) fn is_settings(node: &Node) -> bool {
-    matches!(
-        node.value,
-        Value::Map(_) | Value::Scalar(serde_yaml::Value::Null)
-    )
+    match &node.value {
+        Value::Map(_) => true,
+        Value::Scalar(scalar) => scalar.means.is_null(),
+        Value::List(_) => false,
+    }
 }
 
 /// A stage's own parameters.
@@ -36,7 +37,7 @@ pub(super) fn own_entries(own: Option<&Node>) -> Vec<Entry> {
 pub(super) fn text(place: Place, text: &str) -> Node {
     Node {
         place,
-        value: Value::Scalar(serde_yaml::Value::String(text.to_owned())),
+        value: Value::Scalar(Scalar::text(text)),
     }
 }
 
