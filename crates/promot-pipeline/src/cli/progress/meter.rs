@@ -16,6 +16,7 @@ pub(super) struct Meter {
     drift: Option<(f64, Option<f64>)>,
     /// What is being evaluated.
     what: String,
+    /// When steps began.
     started: Instant,
     /// Steps of an earlier, interrupted run.
     resumed_at: u64,
@@ -89,7 +90,13 @@ impl Meter {
                 score,
                 format_share,
                 ..
-            } => self.drift = Some((*score, *format_share)),
+            } => {
+                self.drift = Some((*score, *format_share));
+                // The look before the first step is not one of those that come again.
+                if self.done == self.resumed_at {
+                    self.started = Instant::now();
+                }
+            }
             Event::Evaluated { done, what, .. } => {
                 self.done = *done;
                 self.what.clone_from(what);
@@ -200,6 +207,28 @@ mod tests {
         assert_eq!(announcement(&event(2500)), None);
         let line = announcement(&event(4000));
         assert_eq!(line.as_deref(), Some("a/b/w: downloaded 4.0 kB"));
+    }
+
+    #[test]
+    fn a_long_look_before_the_first_step_is_no_part_of_the_time_left() {
+        let mut meter = Meter::new("s", 100);
+        let hour = Duration::from_secs(3600);
+        meter.started = meter.started.checked_sub(hour).unwrap();
+        meter.update(&Event::Drift {
+            stage: "s".into(),
+            step: 0,
+            score: 5.0,
+            format_share: None,
+        });
+        meter.update(&Event::Step {
+            stage: "s".into(),
+            step: 1,
+            total: 100,
+            loss: 1.0,
+            learning_rate: 0.1,
+            tokens: 10,
+        });
+        assert!(meter.time_left().unwrap() < hour);
     }
 
     #[test]
