@@ -102,9 +102,14 @@ fn a_stage_that_was_killed_while_it_wrote_is_done_again() {
         let file = fs::read_dir(&artifact).unwrap().next().unwrap().unwrap();
         let (path, bytes) = (file.path(), fs::read(file.path()).unwrap());
         let partial = path.with_added_extension("partial");
-        // Before the file, in the middle of it, and after it: always before the manifest.
-        for left in 0..3 {
-            fs::remove_file(stage.join("manifest.json")).unwrap();
+        // Before the file, in the middle of it, and after it: always before the manifest, of which a file
+        // system may have kept nothing but the name.
+        for left in 0..4 {
+            let manifest = stage.join("manifest.json");
+            match left {
+                3 => fs::write(manifest, "").unwrap(),
+                _ => fs::remove_file(manifest).unwrap(),
+            }
             if left < 2 {
                 fs::remove_file(&path).unwrap();
             }

@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::load::load;
 use super::output::print;
 use super::progress::Progress;
+use super::reports;
 use super::run::download;
 use super::signals::stop_on_signals;
 
@@ -60,10 +61,7 @@ fn preflight_on<B: TrainingBackend>(
     })?;
     match args.format {
         PreflightFormat::Text => print(&terminal(&found))?,
-        PreflightFormat::Json => {
-            let json = serde_json::to_string_pretty(&found).expect("plain data serialises");
-            print(&(json + "\n"))?;
-        }
+        PreflightFormat::Json => print(&reports::json(&found))?,
     }
     let problems = problems(&found, root);
     if problems.is_empty() {

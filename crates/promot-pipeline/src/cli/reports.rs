@@ -25,6 +25,11 @@ pub(super) fn collect(
     Ok(report)
 }
 
+/// A report or a summary for programs.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("plain data serialises") + "\n"
+}
+
 /// The report as a page.
 pub(super) fn page(plan: &Plan, store: &Store, report: &Report) -> Result<String, Failure> {
     let details = Details::collect(plan, store).map_err(failed)?;
@@ -38,10 +43,9 @@ pub(super) fn write(
     store: &Store,
     report: &Report,
 ) -> Result<(), Failure> {
-    let json = serde_json::to_vec_pretty(report).expect("plain data serialises");
     let page = page(plan, store, report)?;
     let mut files = vec![
-        ("report.json".to_owned(), json),
+        ("report.json".to_owned(), json(report).into_bytes()),
         ("report.md".to_owned(), markdown(report).into_bytes()),
         ("report.html".to_owned(), page.into_bytes()),
     ];

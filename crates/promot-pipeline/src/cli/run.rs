@@ -165,7 +165,7 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
             ReportFormat::Table => print_tables(report),
             ReportFormat::Markdown => print(&markdown(report)),
             ReportFormat::Html => print(&reports::page(&points[0].plan, &store, report)?),
-            ReportFormat::Json => print(&json(report)),
+            ReportFormat::Json => print(&reports::json(report)),
         };
     }
     let summary = summary(&points, &reports);
@@ -173,7 +173,7 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
         ReportFormat::Table => summary.terminal(),
         ReportFormat::Markdown => summary.markdown(),
         ReportFormat::Html => matrix_html(&summary),
-        ReportFormat::Json => json(&summary),
+        ReportFormat::Json => reports::json(&summary),
     })
 }
 
@@ -205,7 +205,7 @@ fn write_summary(summary: &MatrixSummary, store: &Path) -> Result<(), Failure> {
     fs::create_dir_all(&directory)
         .with_context(|| directory.display().to_string())
         .map_err(Failure::Failed)?;
-    write(&directory.join("summary.json"), &json(summary))?;
+    write(&directory.join("summary.json"), &reports::json(summary))?;
     write(&directory.join("summary.md"), &summary.markdown())?;
     write(&directory.join("summary.html"), &matrix_html(summary))?;
     tell(format_args!(
@@ -219,10 +219,6 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     write_atomically(path, text.as_bytes())
         .with_context(|| path.display().to_string())
         .map_err(Failure::Failed)
-}
-
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(value).expect("plain data serialises") + "\n"
 }
 
 fn print_tables(report: &Report) -> Result<(), Failure> {

@@ -100,9 +100,15 @@ impl StageDirectory {
         self.path.join("manifest.json")
     }
 
+    /// The manifest, if it is there and whole.
+    fn read_manifest(&self) -> Option<serde_json::Map<String, serde_json::Value>> {
+        let bytes = fs::read(self.manifest()).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
     /// Whether the artifact is whole.
     pub fn is_finished(&self) -> bool {
-        self.manifest().exists()
+        self.read_manifest().is_some()
     }
 
     /// When the artifact was finished.
@@ -115,16 +121,14 @@ impl StageDirectory {
 
     /// The name of the kernels that computed the artifact, if it is whole and they are known.
     pub fn kernels(&self) -> Option<String> {
-        let bytes = fs::read(self.manifest()).ok()?;
-        let manifest: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
-        manifest["kernels"].as_str().map(str::to_owned)
+        let manifest = self.read_manifest()?;
+        manifest.get("kernels")?.as_str().map(str::to_owned)
     }
 
     /// What the artifact took, if it is whole and that was noted.
     pub fn effort(&self) -> Option<Effort> {
-        let bytes = fs::read(self.manifest()).ok()?;
-        let mut manifest: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
-        serde_json::from_value(manifest["effort"].take()).ok()
+        let mut manifest = self.read_manifest()?;
+        serde_json::from_value(manifest.remove("effort")?).ok()
     }
 
     /// Keeps other runs out until the lock is dropped; a kill drops it, too.
