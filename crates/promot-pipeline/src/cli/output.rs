@@ -18,3 +18,8 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 pub(crate) fn tell(line: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
+
+/// What programs read, with a final line break.
+pub(super) fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("plain data serialises") + "\n"
+}

@@ -14,9 +14,8 @@ use super::args::{PreflightArgs, PreflightFormat};
 use super::devices::open_gpu;
 use super::failure::Failure;
 use super::load::load;
-use super::output::print;
+use super::output::{json, print};
 use super::progress::Progress;
-use super::reports;
 use super::run::download;
 use super::signals::stop_on_signals;
 
@@ -61,7 +60,7 @@ fn preflight_on<B: TrainingBackend>(
     })?;
     match args.format {
         PreflightFormat::Text => print(&terminal(&found))?,
-        PreflightFormat::Json => print(&reports::json(&found))?,
+        PreflightFormat::Json => print(&json(&found))?,
     }
     let problems = problems(&found, root);
     if problems.is_empty() {

@@ -13,6 +13,7 @@ use promot_pipeline::spec::Setting;
 use super::args::StoredArgs;
 use super::failure::Failure;
 use super::load::PlannedPoint;
+use super::output::json;
 
 /// The report of a finished run, with the command that repeats it.
 pub(super) fn collect(
@@ -23,11 +24,6 @@ pub(super) fn collect(
     let mut report = Report::collect(&point.plan, store).map_err(failed)?;
     report.card.command = Some(command(args, &point.settings));
     Ok(report)
-}
-
-/// A report or a summary for programs.
-pub(super) fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(value).expect("plain data serialises") + "\n"
 }
 
 /// The report as a page.

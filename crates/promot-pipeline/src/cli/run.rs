@@ -22,7 +22,7 @@ use super::args::{ReportArgs, ReportFormat, RunArgs};
 use super::devices::open_gpu;
 use super::failure::Failure;
 use super::load::{PlannedPoint, describe, load_points};
-use super::output::{print, tell};
+use super::output::{json, print, tell};
 use super::progress::Progress;
 use super::reports;
 use super::signals::stop_on_signals;
@@ -165,7 +165,7 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
             ReportFormat::Table => print_tables(report),
             ReportFormat::Markdown => print(&markdown(report)),
             ReportFormat::Html => print(&reports::page(&points[0].plan, &store, report)?),
-            ReportFormat::Json => print(&reports::json(report)),
+            ReportFormat::Json => print(&json(report)),
         };
     }
     let summary = summary(&points, &reports);
@@ -173,7 +173,7 @@ pub(crate) fn report(args: &ReportArgs) -> Result<(), Failure> {
         ReportFormat::Table => summary.terminal(),
         ReportFormat::Markdown => summary.markdown(),
         ReportFormat::Html => matrix_html(&summary),
-        ReportFormat::Json => reports::json(&summary),
+        ReportFormat::Json => json(&summary),
     })
 }
 
@@ -205,7 +205,7 @@ fn write_summary(summary: &MatrixSummary, store: &Path) -> Result<(), Failure> {
     fs::create_dir_all(&directory)
         .with_context(|| directory.display().to_string())
         .map_err(Failure::Failed)?;
-    write(&directory.join("summary.json"), &reports::json(summary))?;
+    write(&directory.join("summary.json"), &json(summary))?;
     write(&directory.join("summary.md"), &summary.markdown())?;
     write(&directory.join("summary.html"), &matrix_html(summary))?;
     tell(format_args!(

@@ -1,4 +1,4 @@
-//! The content-addressed store: a directory for each key, finished when its manifest is there.
+//! The content-addressed store: a directory for each key, finished when its manifest is there and whole.
 //!
 //! ```text
 //! store/stages/<kind>-<key>/lock        held while a run works here
