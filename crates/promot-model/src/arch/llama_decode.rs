@@ -11,7 +11,7 @@ use crate::generate::{Decoder, NextTokens};
 use crate::graph::{Graph, Var};
 use crate::ops::attention::{FixedKeys, Layout, Part, attention_part, merge_parts};
 use crate::ops::embedding::embedding;
-use crate::ops::kv_cache;
+use crate::ops::kv_cache::KvCache;
 use crate::ops::rope::Angles;
 
 /// Tokens, soft prompt rows counted, from which on it pays to read a common beginning once.
@@ -62,7 +62,7 @@ impl<B: Backend> Llama<B> {
                 .map(|context| LayerCache {
                     shared: shared.next(),
                     context,
-                    own: None,
+                    own: KvCache::default(),
                 })
                 .collect(),
             steps: 0,
@@ -139,9 +139,8 @@ struct LayerCache<B: Backend> {
     shared: Option<FixedKeys<B>>,
     /// Of what each source goes on with: computed once, shared by all its beams.
     context: FixedKeys<B>,
-    /// Keys and values of the rows' own tokens, `(rows * steps, G * d_head)`, row after row; none
-    /// before the first.
-    own: Option<[Var<B>; 2]>,
+    /// Of the rows' own tokens.
+    own: KvCache<B>,
 }
 
 /// Decodes one token a row and step.
@@ -195,16 +194,11 @@ impl<B: Backend> LlamaDecoder<'_, B> {
         let device = &self.model.device;
         let [q, k, v] = pass.queries_keys_values(graph, layer, x, &step.angles);
         let cache = &mut self.layers[layer];
-        let new = [k, v];
-        let own = [0, 1].map(|part| {
-            let before = cache.own.as_ref().map(|own| &own[part]);
-            kv_cache::extend(device, before, &new[part], &self.continued, self.steps)
-        });
+        cache.own.extend(device, &k, &v, &self.continued);
         let layout = pass.layout(&step.source_offsets, &self.context_offsets, false, None);
         let context = cache.context.attention_part(device, &q, &layout);
-        let [k, v] = cache.own.insert(own);
         let layout = pass.layout(&step.row_offsets, &step.own_offsets, true, None);
-        let own = attention_part(device, &q, k, v, &layout);
+        let own = cache.own.attention_part(device, &q, None, &layout);
         let shared = cache.shared.as_ref();
         let shared = shared.map(|shared| self.model.shared_part(pass, &q, shared));
         let heads = self.model.config().num_attention_heads;

@@ -10,9 +10,9 @@ use super::t5_pass::Stack;
 use crate::backend::Backend;
 use crate::generate::{Decoder, NextTokens};
 use crate::graph::{Graph, Var};
-use crate::ops::attention::{FixedKeys, attention, merge_parts};
+use crate::ops::attention::{FixedKeys, merge_parts};
 use crate::ops::embedding::embedding;
-use crate::ops::kv_cache;
+use crate::ops::kv_cache::KvCache;
 use crate::ops::linear::linear;
 use crate::ops::projection::{linear_add, norm_linears};
 use crate::ops::scale::scale;
@@ -66,7 +66,7 @@ impl<B: Backend> T5<B> {
                 let heads = self.config().num_heads;
                 LayerCache {
                     cross: FixedKeys::new(&self.device, &k, &v, &encoded.offsets, heads),
-                    own: None,
+                    own: KvCache::default(),
                 }
             })
             .collect();
@@ -85,8 +85,8 @@ impl<B: Backend> T5<B> {
 struct LayerCache<B: Backend> {
     /// Of all encoded sequences: computed once, shared by all beams of a source.
     cross: FixedKeys<B>,
-    /// Keys and values of the rows' own tokens, `(rows * steps, H * d_kv)`; none before the first.
-    own: Option<[Var<B>; 2]>,
+    /// Of the rows' own tokens.
+    own: KvCache<B>,
 }
 
 /// Decodes one token a row and step.
@@ -124,7 +124,6 @@ impl<B: Backend> Decoder for T5Decoder<'_, B> {
 
     fn step(&mut self, tokens: &[u32]) -> NextTokens<B> {
         assert_eq!(tokens.len(), self.source_of.len(), "one token a row");
-        let past = self.steps;
         self.steps += 1;
         let model = self.model;
         let pass = model.inference();
@@ -144,15 +143,15 @@ impl<B: Backend> Decoder for T5Decoder<'_, B> {
             let projections =
                 ["q", "k", "v"].map(|part| pass.weight(&format!("{name}.{part}.weight")));
             let qkv = norm_linears(&mut graph, &x, &norm, &projections, eps);
-            let cache = &mut self.layers[block];
-            let own = [0, 1].map(|part| {
-                let before = cache.own.as_ref().map(|own| &own[part]);
-                let new = &qkv[1 + part];
-                kv_cache::extend(&model.device, before, new, &self.continued, past)
-            });
-            let [k, v] = cache.own.insert(own);
+            let [q, k, v] = &qkv[..] else {
+                unreachable!("three projections")
+            };
+            let own = &mut self.layers[block].own;
+            own.extend(&model.device, k, v, &self.continued);
             let layout = pass.layout(&q_offsets, &kv_offsets, true, None);
-            let attended = attention(&mut graph, &qkv[0], k, v, Some(&bias), &layout);
+            let attended = own.attention_part(&model.device, q, Some(&bias), &layout);
+            let heads = model.config().num_heads;
+            let attended = merge_parts(&model.device, vec![attended], q.shape(), heads);
             let o = pass.weight(&format!("{name}.o.weight"));
             x = linear_add(&mut graph, &x, &attended, &o, None);
 
@@ -163,7 +162,6 @@ impl<B: Backend> Decoder for T5Decoder<'_, B> {
             let layout = pass.layout(&cross_offsets, &self.source_offsets, false, None);
             let cross = &self.layers[block].cross;
             let attended = cross.attention_part(&model.device, &q, &layout);
-            let heads = model.config().num_heads;
             let attended = merge_parts(&model.device, vec![attended], q.shape(), heads);
             let o = pass.weight(&format!("{name}.o.weight"));
             x = linear_add(&mut graph, &x, &attended, &o, None);

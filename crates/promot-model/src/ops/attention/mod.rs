@@ -54,7 +54,7 @@ pub struct Problem {
 
 impl Problem {
     /// Checks shapes and offsets.
-    fn new(
+    pub(super) fn new(
         (q_tokens, width): Shape,
         k: Shape,
         v: Shape,

@@ -10,9 +10,9 @@ use crate::graph::Var;
 /// What queries found at some of the keys.
 pub struct Part<B: Backend> {
     /// As if there were no other keys, `(Tq, H * d_kv)`.
-    pub(super) y: B::Buffer,
+    pub(in crate::ops) y: B::Buffer,
     /// How much that weighs, `(Tq, H)`: the log-sum-exp of the scores.
-    pub(super) log_sum_exp: B::Buffer,
+    pub(in crate::ops) log_sum_exp: B::Buffer,
 }
 
 /// The part of an attention that sees these keys and no others. Records nothing: decoding is not

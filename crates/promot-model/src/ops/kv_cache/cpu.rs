@@ -1,32 +1,53 @@
-//! The copy on the CPU, a row a task.
+//! The cache on the CPU: what each step computed stays where it is.
 
-use std::mem::MaybeUninit;
+use super::Kernels;
+use crate::backend::{Device as _, Host, HostTensor};
+use crate::ops::attention::Problem;
 
-use super::{Kernels, Sizes};
-use crate::backend::Host;
-use crate::ops::parallel::filled_by_blocks;
+/// Keys and values of every step, and where each row's tokens are among them.
+#[derive(Default)]
+pub struct HostKvCache {
+    /// Of the rows that there were.
+    steps: Vec<[HostTensor; 2]>,
+    /// `(rows, steps)`: the row of a step's tensors.
+    places: Vec<usize>,
+}
 
 impl Kernels for Host {
-    fn extend_cache(
+    type KvCache = HostKvCache;
+
+    fn extend_cache(&self, cache: &mut HostKvCache, new: [&HostTensor; 2], sources: &[usize]) {
+        let steps = cache.steps.len();
+        let mut places = Vec::with_capacity(sources.len() * (steps + 1));
+        for (row, &source) in sources.iter().enumerate() {
+            places.extend_from_slice(&cache.places[source * steps..][..steps]);
+            places.push(row);
+        }
+        cache.places = places;
+        cache.steps.push(new.map(HostTensor::clone));
+    }
+
+    fn attention_to_cache(
         &self,
-        cache: Option<&[f32]>,
-        new: &[f32],
-        sources: &[usize],
-        Sizes { steps, width }: Sizes,
-    ) -> Vec<f32> {
-        let cached = steps * width;
-        let row_len = cached + width;
-        let fill = |first: usize, out: &mut [MaybeUninit<f32>]| {
-            let row = first / row_len.max(1);
-            let (old, last) = out.split_at_mut(cached);
-            if let Some(cache) = cache {
-                old.write_copy_of_slice(&cache[sources[row] * cached..][..cached]);
-            }
-            last.write_copy_of_slice(&new[row * width..][..width]);
+        q: &[f32],
+        cache: &HostKvCache,
+        bias: Option<&[f32]>,
+        problem: &Problem,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let width = problem.layout.num_kv_heads * problem.d_kv;
+        let steps: Vec<_> = cache
+            .steps
+            .iter()
+            .map(|tensors| tensors.each_ref().map(Host::slice))
+            .collect();
+        let places = &cache.places;
+        let tokens = |row: usize| {
+            let places = &places[row * steps.len()..][..steps.len()];
+            let tokens = steps.iter().zip(places);
+            tokens
+                .map(|(step, place)| step.map(|values| &values[place * width..][..width]))
+                .collect()
         };
-        assert!(cache.is_some() || steps == 0, "a cache of earlier steps");
-        // SAFETY: a block is a row: its first `cached` places (none without a cache) and its last
-        // `width` ones are written.
-        unsafe { filled_by_blocks(sources.len() * row_len, row_len, fill) }
+        self.attention_to_tokens(q, bias, problem, tokens)
     }
 }

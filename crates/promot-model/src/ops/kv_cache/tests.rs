@@ -1,4 +1,6 @@
-//! `extend` against rows of tokens that are moved about one by one.
+//! The cache against attention to rows of tokens that are moved about one by one.
+
+use std::sync::Arc;
 
 use rand::{Rng as _, SeedableRng as _};
 
@@ -6,59 +8,114 @@ use super::*;
 use crate::backend::Host;
 use crate::backend::gpu::emulated::{emulated, schedules};
 use crate::gemm::Precision;
-use crate::ops::testing::leaf;
+use crate::ops::attention::{BucketMap, attention_part};
+use crate::ops::testing::values;
 
 /// Rows of tokens, each `(tokens, width)`.
 type Rows = Vec<Vec<f32>>;
 
-fn step(rows: &Rows, new: &Var<Host>, sources: &[usize]) -> Rows {
-    let width = new.shape().1;
+fn step(rows: &Rows, new: &[f32], sources: &[usize]) -> Rows {
+    let width = new.len() / sources.len().max(1);
     let continued = sources.iter().enumerate().map(|(row, &source)| {
         let mut tokens = rows.get(source).cloned().unwrap_or_default();
-        tokens.extend_from_slice(&new.slice()[row * width..][..width]);
+        tokens.extend_from_slice(&new[row * width..][..width]);
         tokens
     });
     continued.collect()
 }
 
-#[test]
-fn rows_continue_the_ones_they_came_from() {
-    check_rows(&Host::new());
-    for &schedule in schedules() {
-        check_rows(&emulated(Precision::F32, schedule));
-    }
+fn constant<B: Backend>(device: &B, values: Vec<f32>, width: usize) -> Var<B> {
+    let shape = (values.len() / width, width);
+    Var::constant(device.tensor(device.upload(values), shape))
 }
 
-fn check_rows<B: Backend>(device: &B) {
-    let mut stream = promot_core::Stream::seed_from_u64(3);
-    for width in [1, 5, 64] {
-        let (mut expected, mut cache) = (Rows::new(), None);
-        // Rows that change places, are there twice, and leave.
-        for (steps, rows) in [4, 4, 7, 3, 3, 1].into_iter().enumerate() {
-            let before = expected.len().max(1);
-            let sources: Vec<usize> = (0..rows).map(|_| stream.random_range(0..before)).collect();
-            let new = leaf((rows, width), steps as u64);
-            expected = step(&expected, &new, &sources);
-            let new = device.tensor(device.upload(new.slice().to_vec()), new.shape());
-            let new = Var::constant(new);
-            let extended = extend(device, cache.as_ref(), &new, &sources, steps);
-            assert_eq!(extended.shape(), (rows * (steps + 1), width));
-            assert_eq!(device.download(extended.slice()), expected.concat());
-            cache = Some(extended);
+#[test]
+fn rows_continue_the_ones_they_came_from() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        check_rows(&Host::with_precision(precision));
+        for &schedule in schedules() {
+            check_rows(&emulated(precision, schedule));
         }
     }
 }
 
+/// The same bits as of tokens that stand next to each other.
+fn check_rows<B: Backend>(device: &B) {
+    let mut stream = promot_core::Stream::seed_from_u64(3);
+    for (heads, kv_heads, d_kv) in [(1, 1, 1), (2, 2, 5), (6, 2, 16)] {
+        let width = kv_heads * d_kv;
+        let bias = RelativeBias {
+            table: constant(device, values(8 * heads, 9), heads),
+            buckets: BucketMap {
+                num_buckets: 8,
+                max_distance: 16,
+                bidirectional: false,
+            },
+        };
+        let (mut keys, mut of_values) = (Rows::new(), Rows::new());
+        let mut cache = KvCache::default();
+        // Rows that change places, are there twice, and leave.
+        for (steps, rows) in [4, 4, 7, 3, 3, 1].into_iter().enumerate() {
+            let before = keys.len().max(1);
+            let sources: Vec<usize> = (0..rows).map(|_| stream.random_range(0..before)).collect();
+            let seed = 3 * steps as u64;
+            let (k, v) = (values(rows * width, seed), values(rows * width, seed + 1));
+            keys = step(&keys, &k, &sources);
+            of_values = step(&of_values, &v, &sources);
+            let (k, v) = (constant(device, k, width), constant(device, v, width));
+            cache.extend(device, &k, &v, &sources);
+
+            let q = constant(device, values(rows * heads * d_kv, seed + 2), heads * d_kv);
+            let offsets =
+                |tokens: usize| -> Arc<[usize]> { (0..=rows).map(|row| row * tokens).collect() };
+            let layout = Layout {
+                q_offsets: offsets(1),
+                kv_offsets: offsets(steps + 1),
+                shared_keys: false,
+                num_heads: heads,
+                num_kv_heads: kv_heads,
+                causal: true,
+                scale: 0.5,
+                dropout: None,
+            };
+            let part = cache.attention_part(device, &q, None, &layout);
+            let (k, v) = (
+                constant(device, keys.concat(), width),
+                constant(device, of_values.concat(), width),
+            );
+            let expected = attention_part(device, &q, &k, &v, &layout);
+            assert_same(device, &part, &expected);
+
+            let mut graph = crate::graph::Graph::inference(device);
+            let y = attention::attention(&mut graph, &q, &k, &v, Some(&bias), &layout);
+            let part = cache.attention_part(device, &q, Some(&bias), &layout);
+            assert_eq!(device.download(part.y.as_ref()), device.download(y.slice()));
+        }
+    }
+}
+
+fn assert_same<B: Backend>(device: &B, part: &Part<B>, expected: &Part<B>) {
+    let download = |buffer: &B::Buffer| device.download(buffer.as_ref());
+    assert_eq!(download(&part.y), download(&expected.y));
+    assert_eq!(download(&part.log_sum_exp), download(&expected.log_sum_exp));
+}
+
 #[test]
 fn no_rows_are_no_cache() {
-    let empty = Var::constant(Host::new().tensor(Vec::new(), (0, 3)));
-    assert_eq!(extend(&Host::new(), None, &empty, &[], 0).shape(), (0, 3));
+    let host = Host::new();
+    let empty = Var::constant(host.tensor(Vec::new(), (0, 3)));
+    let mut cache = KvCache::default();
+    cache.extend(&host, &empty, &empty, &[]);
+    assert_eq!((cache.rows, cache.steps), (0, 1));
 }
 
 #[test]
 #[should_panic(expected = "sources in the cache")]
 fn a_source_beyond_the_cache_is_a_mistake() {
     let host = Host::new();
-    let first = extend(&host, None, &leaf((2, 3), 1), &[0, 1], 0);
-    extend(&host, Some(&first), &leaf((1, 3), 2), &[2], 1);
+    let mut cache = KvCache::default();
+    let two = constant(&host, values(6, 1), 3);
+    cache.extend(&host, &two, &two, &[0, 1]);
+    let one = constant(&host, values(3, 2), 3);
+    cache.extend(&host, &one, &one, &[2]);
 }

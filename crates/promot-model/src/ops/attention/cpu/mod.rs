@@ -11,6 +11,7 @@ mod merge;
 mod scratch;
 mod short;
 mod softmax;
+mod tokens;
 mod wide;
 
 use std::cmp::Reverse;

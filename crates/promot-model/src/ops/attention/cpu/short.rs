@@ -28,48 +28,25 @@ vectorized! {
         y: &mut [f32],
         log_sum_exp: &mut [f32],
     ) {
-        let sequence = heads[0].sequence;
-        let (q_len, k_len) = (sequence.q_len, sequence.k_len);
-        let stride = padded(k_len);
-        let scores = grown(&mut scratch.scores, heads.len() * q_len * stride);
-        for first in (0..k_len).step_by(LANES) {
-            let block = first..(first + LANES).min(k_len);
-            for (h, head) in heads.iter().enumerate() {
-                for i in 0..q_len {
-                    let q = head.row(inputs.q, sequence.q_first + i);
-                    let row = |j| head.key_row(inputs.k, sequence.k_first + first + j);
-                    let scores = &mut scores[(h * q_len + i) * stride..];
-                    dots(&mut scores[block.clone()], |_| q, row);
-                }
-            }
-        }
+        let first = heads[0].sequence.k_first;
+        let key = |head: &Head<'_>, j| head.key_row(inputs.k, first + j);
+        let value = |head: &Head<'_>, j| head.key_row(inputs.v, first + j);
+        forward_to(heads, inputs.q, key, value, distances, scratch, (y, log_sum_exp));
+    }
 
-        let [tops, sums, ..] = &mut scratch.of_query;
-        let (tops, sums) = (grown(tops, heads.len() * q_len), grown(sums, heads.len() * q_len));
-        for (row, scores) in scores.chunks_exact_mut(stride).enumerate() {
-            let (head, i) = (heads[row / q_len], row % q_len);
-            let at = distances.index(sequence.position(i), 0);
-            let biases = &distances.of_head(head.head)[at..][..stride];
-            let scale = head.problem.layout.scale;
-            (tops[row], sums[row]) = softmax_row(scores, biases, scale, sequence.visible(i));
-            head.drop_query(scores, i);
-        }
-
-        for first in (0..k_len).step_by(LANES) {
-            let block = first..(first + LANES).min(k_len);
-            for (h, head) in heads.iter().enumerate() {
-                for i in 0..q_len {
-                    let weights = &scores[(h * q_len + i) * stride..][block.clone()];
-                    let row = |j| head.key_row(inputs.v, sequence.k_first + first + j);
-                    add_weighted(head.row_mut(y, i), weights, row);
-                }
-            }
-        }
-        for (h, head) in heads.iter().enumerate() {
-            let (y, log_sum_exp) = (&mut y[head.column()..], &mut log_sum_exp[h..]);
-            let (tops, sums) = (&tops[h * q_len..][..q_len], &sums[h * q_len..][..q_len]);
-            normalize_rows(y, log_sum_exp, tops, sums, *head);
-        }
+    /// The same to keys and values that lie in any places: a row of all heads for each token.
+    pub(super) fn forward_to_rows(
+        heads: &[Head<'_>],
+        q: &[f32],
+        rows: &[[&[f32]; 2]],
+        distances: &Distances,
+        scratch: &mut Scratch,
+        y: &mut [f32],
+        log_sum_exp: &mut [f32],
+    ) {
+        let key = |head: &Head<'_>, j: usize| &rows[j][0][head.key_column()..][..head.d()];
+        let value = |head: &Head<'_>, j: usize| &rows[j][1][head.key_column()..][..head.d()];
+        forward_to(heads, q, key, value, distances, scratch, (y, log_sum_exp));
     }
 
     /// Writes the sequence's rows of the gradients; adds to that of the bias table.
@@ -91,6 +68,65 @@ vectorized! {
                 backward_block(*head, first, saved, distances, along, out);
             }
         }
+    }
+}
+
+/// Writes the sequence's rows of the output and of the log-sum-exp. `key` and `value` are a head's columns
+/// of the sequence's tokens.
+#[inline(always)]
+fn forward_to<'x>(
+    heads: &[Head<'_>],
+    q: &[f32],
+    key: impl Fn(&Head<'_>, usize) -> &'x [f32],
+    value: impl Fn(&Head<'_>, usize) -> &'x [f32],
+    distances: &Distances,
+    scratch: &mut Scratch,
+    (y, log_sum_exp): (&mut [f32], &mut [f32]),
+) {
+    let sequence = heads[0].sequence;
+    let (q_len, k_len) = (sequence.q_len, sequence.k_len);
+    let stride = padded(k_len);
+    let scores = grown(&mut scratch.scores, heads.len() * q_len * stride);
+    for first in (0..k_len).step_by(LANES) {
+        let block = first..(first + LANES).min(k_len);
+        for (h, head) in heads.iter().enumerate() {
+            for i in 0..q_len {
+                let query = head.row(q, sequence.q_first + i);
+                let row = |j| key(head, first + j);
+                let scores = &mut scores[(h * q_len + i) * stride..];
+                dots(&mut scores[block.clone()], |_| query, row);
+            }
+        }
+    }
+
+    let [tops, sums, ..] = &mut scratch.of_query;
+    let (tops, sums) = (
+        grown(tops, heads.len() * q_len),
+        grown(sums, heads.len() * q_len),
+    );
+    for (row, scores) in scores.chunks_exact_mut(stride).enumerate() {
+        let (head, i) = (heads[row / q_len], row % q_len);
+        let at = distances.index(sequence.position(i), 0);
+        let biases = &distances.of_head(head.head)[at..][..stride];
+        let scale = head.problem.layout.scale;
+        (tops[row], sums[row]) = softmax_row(scores, biases, scale, sequence.visible(i));
+        head.drop_query(scores, i);
+    }
+
+    for first in (0..k_len).step_by(LANES) {
+        let block = first..(first + LANES).min(k_len);
+        for (h, head) in heads.iter().enumerate() {
+            for i in 0..q_len {
+                let weights = &scores[(h * q_len + i) * stride..][block.clone()];
+                let row = |j| value(head, first + j);
+                add_weighted(head.row_mut(y, i), weights, row);
+            }
+        }
+    }
+    for (h, head) in heads.iter().enumerate() {
+        let (y, log_sum_exp) = (&mut y[head.column()..], &mut log_sum_exp[h..]);
+        let (tops, sums) = (&tops[h * q_len..][..q_len], &sums[h * q_len..][..q_len]);
+        normalize_rows(y, log_sum_exp, tops, sums, *head);
     }
 }
 
