@@ -45,7 +45,7 @@ pub fn compile(spec: &Spec) -> Result<Plan, Diagnostics> {
     }
     let version = fields.require("version", &mut diagnostics);
     if let Some(node) = version
-        && !matches!(&node.value, Value::Scalar(scalar) if scalar.means.as_u64() == Some(1))
+        && node.as_count() != Some(1)
     {
         diagnostics.push(
             node.place,

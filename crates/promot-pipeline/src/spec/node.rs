@@ -62,11 +62,44 @@ impl Node {
         }
     }
 
+    /// What it is read as, if it is neither a list nor a mapping.
+    fn means(&self) -> Option<&serde_yaml::Value> {
+        match &self.value {
+            Value::Scalar(scalar) => Some(&scalar.means),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing stands there, or `null`.
+    pub fn is_null(&self) -> bool {
+        self.means().is_some_and(serde_yaml::Value::is_null)
+    }
+
     /// The text, if it is one.
     pub fn as_text(&self) -> Option<&str> {
+        self.means()?.as_str()
+    }
+
+    /// The whole number, if it is one that is not negative.
+    pub fn as_count(&self) -> Option<u64> {
+        self.means()?.as_u64()
+    }
+
+    /// The number, if it is one.
+    pub fn as_number(&self) -> Option<f64> {
+        self.means()?.as_f64()
+    }
+
+    /// The truth value, if it is one.
+    pub fn as_flag(&self) -> Option<bool> {
+        self.means()?.as_bool()
+    }
+
+    /// The value itself, or the values of a list: where one stands for a list of one.
+    pub fn one_or_more(&self) -> &[Node] {
         match &self.value {
-            Value::Scalar(scalar) => scalar.means.as_str(),
-            _ => None,
+            Value::List(list) => list,
+            _ => std::slice::from_ref(self),
         }
     }
 
@@ -80,13 +113,10 @@ impl Node {
 
     /// A text, number or truth value in the letters that all ways to write it have in common: `true`, `1.5`.
     pub fn canonical(&self) -> Option<String> {
-        match &self.value {
-            Value::Scalar(scalar) => match &scalar.means {
-                serde_yaml::Value::String(text) => Some(text.clone()),
-                serde_yaml::Value::Number(number) => Some(number.to_string()),
-                serde_yaml::Value::Bool(value) => Some(value.to_string()),
-                _ => None,
-            },
+        match self.means()? {
+            serde_yaml::Value::String(text) => Some(text.clone()),
+            serde_yaml::Value::Number(number) => Some(number.to_string()),
+            serde_yaml::Value::Bool(value) => Some(value.to_string()),
             _ => None,
         }
     }

@@ -20,7 +20,7 @@ impl<'n> Fields<'n> {
                 .iter()
                 .map(|(key, place, node)| (key.as_str(), *place, node))
                 .collect(),
-            Value::Scalar(scalar) if scalar.means.is_null() => Vec::new(),
+            _ if node.is_null() => Vec::new(),
             _ => {
                 let message = format!("{what}: expected a mapping, found {}", node.describe());
                 diagnostics.push(node.place, message, None);
@@ -92,11 +92,7 @@ impl<'n> Fields<'n> {
         diagnostics: &mut Diagnostics,
     ) -> Option<u64> {
         let node = self.take(key)?;
-        let number = match &node.value {
-            Value::Scalar(scalar) => scalar.means.as_u64(),
-            _ => None,
-        };
-        let within = number.filter(|number| range.contains(number));
+        let within = node.as_count().filter(|number| range.contains(number));
         if within.is_none() {
             let expected = if *range.end() == u64::MAX {
                 format!("a whole number of at least {}", range.start())
@@ -120,11 +116,7 @@ impl<'n> Fields<'n> {
         let Some(node) = self.take(key) else {
             return default;
         };
-        let number = match &node.value {
-            Value::Scalar(scalar) => scalar.means.as_f64(),
-            _ => None,
-        };
-        number
+        node.as_number()
             .filter(|number| range.contains(number))
             .unwrap_or_else(|| {
                 let expected = if range.end.is_finite() {
@@ -146,11 +138,7 @@ impl<'n> Fields<'n> {
         diagnostics: &mut Diagnostics,
     ) -> Option<f64> {
         let node = self.take(key)?;
-        let number = match &node.value {
-            Value::Scalar(scalar) => scalar.means.as_f64(),
-            _ => None,
-        };
-        let within = number.filter(|number| range.contains(number));
+        let within = node.as_number().filter(|number| range.contains(number));
         if within.is_none() {
             let (start, end) = (range.start(), range.end());
             let message = format!(
@@ -172,11 +160,7 @@ impl<'n> Fields<'n> {
         let Some(node) = self.take(key) else {
             return default;
         };
-        let flag = match &node.value {
-            Value::Scalar(scalar) => scalar.means.as_bool(),
-            _ => None,
-        };
-        flag.unwrap_or_else(|| {
+        node.as_flag().unwrap_or_else(|| {
             let message = format!("`{key}`: expected true or false, found {}", node.describe());
             diagnostics.push(node.place, message, None);
             default

@@ -247,17 +247,9 @@ impl Reader<'_> {
 
     /// A whole number, or a list of them, with their places.
     fn numbers(&mut self, node: &Node, key: &str, range: RangeInclusive<u64>) -> Vec<(u64, Place)> {
-        let nodes: Vec<&Node> = match &node.value {
-            Value::List(list) => list.iter().collect(),
-            _ => vec![node],
-        };
         let mut numbers = Vec::new();
-        for node in nodes {
-            let number = match &node.value {
-                Value::Scalar(scalar) => scalar.means.as_u64().filter(|n| range.contains(n)),
-                _ => None,
-            };
-            match number {
+        for node in node.one_or_more() {
+            match node.as_count().filter(|n| range.contains(n)) {
                 Some(number) => numbers.push((number, node.place)),
                 None => {
                     let (first, last) = (range.start(), range.end());

@@ -82,17 +82,9 @@ impl Reader<'_> {
 
     /// Numbers of steps with their places, ascending.
     fn step_numbers(&mut self, node: &Node) -> Vec<(u64, Place)> {
-        let numbers: Vec<&Node> = match &node.value {
-            Value::List(list) => list.iter().collect(),
-            _ => vec![node],
-        };
         let mut steps = Vec::new();
-        for node in numbers {
-            let number = match &node.value {
-                Value::Scalar(scalar) => scalar.means.as_u64(),
-                _ => None,
-            };
-            match number {
+        for node in node.one_or_more() {
+            match node.as_count() {
                 Some(number) => steps.push((number, node.place)),
                 None => {
                     let message = format!(

@@ -245,12 +245,8 @@ impl Reader<'_> {
 
     /// A name, or a list of names.
     fn names<'n>(&mut self, node: &'n Node, key: &str) -> Vec<(&'n str, Place)> {
-        let nodes: Vec<&Node> = match &node.value {
-            Value::List(list) => list.iter().collect(),
-            _ => vec![node],
-        };
         let mut names = Vec::new();
-        for node in nodes {
+        for node in node.one_or_more() {
             match node.as_text() {
                 Some(name) => names.push((name, node.place)),
                 None => {

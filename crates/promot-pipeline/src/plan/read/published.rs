@@ -57,18 +57,11 @@ impl Reader<'_> {
 
     /// A score for each number of worked examples; what else is there is told.
     fn scores_by_shots(&mut self, node: &Node, shots: &[usize]) -> Vec<f64> {
-        let nodes: Vec<&Node> = match &node.value {
-            Value::List(list) => list.iter().collect(),
-            _ => vec![node],
+        let score = |node: &Node| {
+            node.as_number()
+                .filter(|score| (0.0..=100.0).contains(score))
         };
-        let score = |node: &&Node| match &node.value {
-            Value::Scalar(scalar) => scalar
-                .means
-                .as_f64()
-                .filter(|score| (0.0..=100.0).contains(score)),
-            _ => None,
-        };
-        let scores: Option<Vec<f64>> = nodes.iter().map(score).collect();
+        let scores: Option<Vec<f64>> = node.one_or_more().iter().map(score).collect();
         match scores {
             Some(scores) if scores.len() == shots.len() => scores,
             _ => {

@@ -19,11 +19,7 @@ pub(super) fn body_of<'n>(node: &'n Node, kinds: &[&str]) -> Option<&'n Node> {
 
 /// Whether a node can be a stage's own parameters.
 pub(super) fn is_settings(node: &Node) -> bool {
-    match &node.value {
-        Value::Map(_) => true,
-        Value::Scalar(scalar) => scalar.means.is_null(),
-        Value::List(_) => false,
-    }
+    matches!(node.value, Value::Map(_)) || node.is_null()
 }
 
 /// A stage's own parameters.
