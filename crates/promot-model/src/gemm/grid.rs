@@ -35,6 +35,11 @@ impl Grid {
         }
     }
 
+    /// Whether every task has all columns.
+    pub(super) fn is_rows(&self) -> bool {
+        self.column_blocks() == 1
+    }
+
     fn column_blocks(&self) -> usize {
         self.n.div_ceil(self.block_columns)
     }

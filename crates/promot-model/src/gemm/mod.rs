@@ -41,4 +41,4 @@ pub(crate) use panels::Source;
 pub(crate) use part::Part;
 pub use precision::Precision;
 pub(crate) use product::matmul_part;
-pub use product::{Right, add_product, matmul, matmul_packed, matmul_serial, product};
+pub use product::{Right, add_product, matmul, matmul_packed, matmul_serial, product, products};

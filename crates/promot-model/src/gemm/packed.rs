@@ -32,6 +32,15 @@ impl<'a> Factor<'a> {
         unpacked(b.t(), precision).map(|b| Self(Form::Dense(b)))
     }
 
+    /// The panels, if it is packed in such.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    pub(super) fn panels(&self) -> Option<&'a Panels> {
+        match self.0 {
+            Form::Dense(_) => None,
+            Form::Panels(panels) => Some(panels),
+        }
+    }
+
     /// Rows of a left factor, columns of a right one.
     pub fn width(&self) -> usize {
         match self.0 {

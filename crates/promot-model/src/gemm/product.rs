@@ -11,7 +11,7 @@ use super::{Precision, portable};
 use super::{
     grid::Grid,
     panels::Source,
-    tiled::{Output, fill_grid, multiply},
+    tiled::{Output, fill_grid, fill_rows, multiply},
 };
 
 /// `out (+)= a b` of packed factors on the calling thread; rows of `out` start every `stride`
@@ -169,6 +169,51 @@ pub fn product<E: Source>(a: Matrix<'_, E>, b: Factor<'_>, precision: Precision)
             out
         }
     }
+}
+
+/// `a b` for each of `bs`, to the bits of [`product`]; where `a` has many rows, they are packed once for all.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn products<E: Source>(
+    a: Matrix<'_, E>,
+    bs: &[Factor<'_>],
+    precision: Precision,
+) -> Vec<Vec<f32>> {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if a.rows > 0
+        && let Some(panels) = bs.iter().map(Factor::panels).collect::<Option<Vec<_>>>()
+        && bs
+            .iter()
+            .all(|b| b.width() > 0 && Grid::new(a.rows, b.width()).is_rows())
+    {
+        bs.iter()
+            .for_each(|b| assert_eq!(a.columns, b.terms(), "inner dimensions"));
+        let mut products: Vec<Vec<f32>> = bs
+            .iter()
+            .map(|b| Vec::with_capacity(a.rows * b.width()))
+            .collect();
+        let outputs: Vec<_> = products
+            .iter_mut()
+            .zip(panels)
+            .map(|(out, b)| {
+                let output = Output {
+                    values: out.as_mut_ptr(),
+                    stride: b.width,
+                };
+                (output, b)
+            })
+            .collect();
+        // SAFETY: the memory holds the products; every value of them is written.
+        unsafe {
+            fill_rows(&outputs, a, precision);
+            for (out, b) in products.iter_mut().zip(bs) {
+                out.set_len(a.rows * b.width());
+            }
+        }
+        return products;
+    }
+    bs.iter().map(|b| product(a, *b, precision)).collect()
 }
 
 /// `sum += a b`, or `sum = a b` in memory of its own if there is no sum yet. Otherwise like

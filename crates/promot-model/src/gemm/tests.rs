@@ -225,6 +225,30 @@ fn bf16_products_are_those_of_rounded_factors() {
 }
 
 #[test]
+fn several_products_of_one_factor_are_those_by_themselves() {
+    // Few rows, rows of several tasks, and more terms than are summed at once.
+    for (m, k) in [(3, 40), (70, 33), (300, 40), (700, 1100), (0, 5), (200, 0)] {
+        let x = values(m * k, 12);
+        let a = Matrix::new(&x, m, k);
+        for precision in [Precision::F32, Precision::Bf16] {
+            let mut packed: [Packed; 4] = Default::default();
+            let widths = [64, 5, 0, 130];
+            let right: Vec<Vec<f32>> = widths.iter().map(|n| values(k * n, 13)).collect();
+            let all = packed.iter_mut().zip(&right).zip(widths);
+            let all: Vec<_> = all
+                .map(|((packed, y), n)| packed.pack_b(Matrix::new(y, n, k).t(), precision))
+                .collect();
+            for chosen in [&[0, 1, 3][..], &[2, 0], &[3], &[]] {
+                let factors: Vec<_> = chosen.iter().map(|&i| all[i]).collect();
+                let together = products(a, &factors, precision);
+                let alone: Vec<_> = factors.iter().map(|b| product(a, *b, precision)).collect();
+                assert_eq!(together, alone, "{m}x{k}, {precision:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_packed_factor_is_used_again_and_its_memory_too() {
     let (x, y) = (values(50 * 40, 8), values(40 * 30, 9));
     let (a, b) = (Matrix::new(&x, 50, 40), Matrix::new(&y, 40, 30));

@@ -187,6 +187,40 @@ pub(super) unsafe fn fill_grid<E: Source>(
     });
 }
 
+/// # Safety
+/// As of [`fill_grid`], for every output and its right factor. They have as many terms as `a` has columns.
+pub(super) unsafe fn fill_rows<E: Source>(
+    products: &[(Output, &Panels)],
+    a: Matrix<'_, E>,
+    precision: Precision,
+) {
+    let grid = Grid::new(a.rows, 1);
+    (0..grid.tasks()).into_par_iter().for_each(|task| {
+        let (rows, _) = grid.task(task);
+        let a = a.row_range(rows.start, rows.len());
+        for first_term in (0..a.columns.max(1)).step_by(TERMS) {
+            let terms = TERMS.min(a.columns - first_term);
+            let a = a.t().row_range(first_term, terms).t();
+            with_scratch(|[packed, _]| {
+                let Form::Panels(a) = packed.pack_a(a, precision).0 else {
+                    panic!("factors packed for different kernels")
+                };
+                for (out, b) in products {
+                    let part = Part {
+                        first_column: 0,
+                        columns: b.width,
+                        first_term,
+                    };
+                    // SAFETY: the task's rows lie in `out`, and no other task has them.
+                    unsafe {
+                        multiply(out.starting_at(rows.start, 0), a, b, part, first_term > 0);
+                    };
+                }
+            });
+        }
+    });
+}
+
 /// Terms of a sum that one thread handles at a time: the packed rows of a task fill half of the
 /// second-level cache at most.
 const TERMS: usize = 1024;

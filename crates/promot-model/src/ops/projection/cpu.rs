@@ -8,7 +8,9 @@ use rayon::prelude::*;
 
 use super::{Kernels, NormInput, NormLinearsGradients};
 use crate::backend::{Device as _, Host, HostTensor, WeightGradient};
-use crate::gemm::{Factor, Matrix, Packed, Precision, Right, add_product, matmul_packed, product};
+use crate::gemm::{
+    Factor, Matrix, Packed, Precision, Right, add_product, matmul_packed, product, products,
+};
 use crate::ops::dropout::{DropoutKey, add_dropped_rows, drop_rows};
 use crate::ops::kept::Kept;
 use crate::ops::parallel::{add_assign, filled_by_blocks, par_copy, row_block, sized};
@@ -99,8 +101,8 @@ impl Kernels for Host {
         ) -> Vec<Vec<f32>> {
             let (width, normed) = (input.norm.len(), normed::<E>(input));
             let normed = Matrix::new(&normed, normed.len() / width, width);
-            let each = |w: &&HostTensor| product(normed, w.factor_t(), precision);
-            weights.iter().map(each).collect()
+            let factors: Vec<_> = weights.iter().map(|w| w.factor_t()).collect();
+            products(normed, &factors, precision)
         }
         match self.precision() {
             Precision::F32 => project::<f32>(input, weights, Precision::F32),
