@@ -11,10 +11,10 @@ use super::weights::{Changed, PassWeights};
 use crate::backend::Backend;
 use crate::graph::{Graph, Var};
 use crate::ops::attention::{BucketMap, Layout, RelativeBias, attention};
+use crate::ops::cross_attention::cross_attention;
 use crate::ops::dropout::{DropoutKey, dropout};
 use crate::ops::embedding::embedding;
 use crate::ops::feed_forward::{self, Activation, feed_forward};
-use crate::ops::linear::linear;
 use crate::ops::projection::{linear_add, norm_linears};
 use crate::ops::rms_norm::rms_norm;
 
@@ -170,10 +170,9 @@ impl<B: Backend> Pass<B> {
         let weight = |part: &str| self.weight(&format!("{name}.{part}.weight"));
         let eps = self.config().layer_norm_epsilon;
         let q = norm_linears(graph, &x, &norm, &[weight("q")], eps).remove(0);
-        let k = linear(graph, encoded, &weight("k"));
-        let v = linear(graph, encoded, &weight("v"));
+        let projections = [&weight("k"), &weight("v")];
         let layout = self.layout(offsets, encoded_offsets, false, in_cross);
-        let attended = attention(graph, &q, &k, &v, None, &layout);
+        let attended = cross_attention(graph, &q, encoded, projections, &layout);
         let x = linear_add(graph, &x, &attended, &weight("o"), after_cross);
 
         self.feed_forward(graph, &format!("{layer}.2"), &x, [hidden, output])

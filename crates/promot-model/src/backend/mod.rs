@@ -114,6 +114,7 @@ pub trait Backend:
     Device
     + ops::add::Kernels
     + ops::attention::Kernels
+    + ops::cross_attention::Kernels
     + ops::cross_entropy::Kernels
     + ops::dropout::Kernels
     + ops::embedding::Kernels
@@ -132,6 +133,7 @@ impl<D> Backend for D where
     D: Device
         + ops::add::Kernels
         + ops::attention::Kernels
+        + ops::cross_attention::Kernels
         + ops::cross_entropy::Kernels
         + ops::dropout::Kernels
         + ops::embedding::Kernels

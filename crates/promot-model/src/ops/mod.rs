@@ -4,6 +4,7 @@
 
 pub mod add;
 pub mod attention;
+pub mod cross_attention;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;

@@ -37,10 +37,7 @@ pub(super) fn backward(
     let [log_sum_exp, along, factors] = scratch.of_query.each_mut();
     let (log_sum_exp, along) = (grown(log_sum_exp, stride), grown(along, stride));
     query_numbers(log_sum_exp, along, head, saved);
-    scratch.masks.clear();
-    if let Some(key) = head.dropout() {
-        scratch.masks.extend((0..q_len).map(|i| head.mask(key, i)));
-    }
+    head.masks_into(&mut scratch.masks);
     let distances_summed = if out.table.is_empty() {
         0
     } else {
@@ -118,24 +115,24 @@ pub(super) fn backward(
 
 /// Some rows of scores, a key each.
 #[derive(Clone, Copy)]
-struct Strip<'a> {
-    head: Head<'a>,
-    saved: &'a Saved<'a>,
-    distances: &'a Distances,
+pub(super) struct Strip<'a> {
+    pub(super) head: Head<'a>,
+    pub(super) saved: &'a Saved<'a>,
+    pub(super) distances: &'a Distances,
     /// The first key.
-    first: usize,
+    pub(super) first: usize,
     /// As in [`AlongQueries`].
-    log_sum_exp: &'a [f32],
+    pub(super) log_sum_exp: &'a [f32],
     /// As in [`AlongQueries`].
-    along: &'a [f32],
+    pub(super) along: &'a [f32],
     /// Of each query, if there is dropout.
-    masks: &'a [Mask],
+    pub(super) masks: &'a [Mask],
 }
 
 vectorized! {
     /// The log-sum-exp of each query, in base 2, and the sum of its probabilities times their
     /// gradients.
-    fn query_numbers(
+    pub(super) fn query_numbers(
         log_sum_exp: &mut [f32],
         along: &mut [f32],
         head: Head<'_>,
@@ -153,7 +150,7 @@ vectorized! {
 
     /// Scores to probabilities, and `gradients` of these to those of the scores, which are added to
     /// `by_distance`, too, unless that is empty. `factors` is memory for the dropout of one row.
-    fn score_gradients(
+    pub(super) fn score_gradients(
         scores: &mut [f32],
         gradients: &mut [f32],
         by_distance: &mut [f32],

@@ -194,6 +194,14 @@ impl<'a> Head<'a> {
         key.at(query as u64).mask()
     }
 
+    /// The masks of all queries; none without dropout.
+    pub(super) fn masks_into(&self, masks: &mut Vec<Mask>) {
+        masks.clear();
+        if let Some(key) = self.dropout() {
+            masks.extend((0..self.sequence.q_len).map(|i| self.mask(key, i)));
+        }
+    }
+
     /// Multiplies the probabilities of query `i` with their dropout factors.
     #[inline(always)]
     pub(super) fn drop_query(&self, probabilities: &mut [f32], i: usize) {

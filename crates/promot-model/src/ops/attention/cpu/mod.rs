@@ -11,6 +11,7 @@ mod merge;
 mod scratch;
 mod short;
 mod softmax;
+mod states;
 mod tokens;
 mod wide;
 
