@@ -131,13 +131,14 @@ pub(super) unsafe fn multiply_panels(
                 options(nostack, nomem, preserves_flags),
             );
         }
+        // `t1` asks to leave the first-level cache to the panel of `a`, which the next panels of `b` want again.
         if planes == 1 {
             asm!(
                 "2:",
                 "tileloadd tmm4, [{a} + {row}]",
-                "tileloadd tmm6, [{b} + {row}]",
+                "tileloaddt1 tmm6, [{b} + {row}]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {row} + 1024]",
+                "tileloaddt1 tmm7, [{b} + {row} + 1024]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tileloadd tmm5, [{a} + {row} + 1024]",
                 "tdpbf16ps tmm2, tmm5, tmm6",
@@ -156,16 +157,16 @@ pub(super) unsafe fn multiply_panels(
             asm!(
                 "2:",
                 "tileloadd tmm4, [{a} + {row}]",
-                "tileloadd tmm6, [{b} + {row} + 2048]",
+                "tileloaddt1 tmm6, [{b} + {row} + 2048]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {row} + 3072]",
+                "tileloaddt1 tmm7, [{b} + {row} + 3072]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tileloadd tmm5, [{a} + {row} + 1024]",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm6, [{b} + {row}]",
+                "tileloaddt1 tmm6, [{b} + {row}]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {row} + 1024]",
+                "tileloaddt1 tmm7, [{b} + {row} + 1024]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",

@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::gemm::has_matrix_units;
+
 /// Rows in one block of work.
 pub(super) const BLOCK_ROWS: usize = 64;
 
@@ -96,6 +98,18 @@ pub(super) fn for_value_blocks(out: &mut [f32], f: impl Fn(usize, &mut [f32]) + 
 /// rows in all still several blocks. A function of the number of rows alone.
 pub(super) fn row_block(rows: usize) -> usize {
     rows.div_ceil(8).next_multiple_of(32).clamp(32, 256)
+}
+
+/// The same for products with weights where each row is by itself and nothing is kept by block: as many as
+/// keep all threads busy, since every block reads all weights. On matrix units no bit of a row depends on
+/// the others in its block, so that these may depend on the number of threads.
+pub(super) fn independent_row_block(rows: usize) -> usize {
+    if has_matrix_units() {
+        let each = rows.div_ceil(rayon::current_num_threads());
+        each.next_multiple_of(32).clamp(32, 256)
+    } else {
+        row_block(rows)
+    }
 }
 
 /// A vector that all threads fill: `f(first, places)` writes a block, all of it.

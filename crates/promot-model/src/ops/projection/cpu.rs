@@ -13,7 +13,9 @@ use crate::gemm::{
 };
 use crate::ops::dropout::{DropoutKey, add_dropped_rows, drop_rows};
 use crate::ops::kept::Kept;
-use crate::ops::parallel::{add_assign, filled_by_blocks, par_copy, row_block, sized};
+use crate::ops::parallel::{
+    add_assign, filled_by_blocks, independent_row_block, par_copy, row_block, sized,
+};
 use crate::ops::rms_norm::{norm_dw_rows, norm_dx_rows, norm_rows};
 
 /// Memory that a thread uses for block after block.
@@ -165,7 +167,7 @@ impl Kernels for Host {
         let (width, features) = Self::shape(w);
         let (factor, precision) = (w.factor_t(), self.precision());
         let mut y = par_copy(x);
-        let rows = row_block(x.len() / width);
+        let rows = independent_row_block(x.len() / width);
         y.par_chunks_mut(rows * width)
             .zip(h.par_chunks(rows * features))
             .enumerate()

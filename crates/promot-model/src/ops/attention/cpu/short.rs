@@ -28,9 +28,9 @@ vectorized! {
         y: &mut [f32],
         log_sum_exp: &mut [f32],
     ) {
-        let first = heads[0].sequence.k_first;
-        let key = |head: &Head<'_>, j| head.key_row(inputs.k, first + j);
-        let value = |head: &Head<'_>, j| head.key_row(inputs.v, first + j);
+        let (first, width) = (heads[0].sequence.k_first, heads[0].key_width());
+        let key = |j, column| &inputs.k[(first + j) * width + column..];
+        let value = |j, column| &inputs.v[(first + j) * width + column..];
         forward_to(heads, inputs.q, key, value, distances, scratch, (y, log_sum_exp));
     }
 
@@ -44,8 +44,8 @@ vectorized! {
         y: &mut [f32],
         log_sum_exp: &mut [f32],
     ) {
-        let key = |head: &Head<'_>, j: usize| &rows[j][0][head.key_column()..][..head.d()];
-        let value = |head: &Head<'_>, j: usize| &rows[j][1][head.key_column()..][..head.d()];
+        let key = |j: usize, column: usize| &rows[j][0][column..];
+        let value = |j: usize, column: usize| &rows[j][1][column..];
         forward_to(heads, q, key, value, distances, scratch, (y, log_sum_exp));
     }
 
@@ -71,14 +71,14 @@ vectorized! {
     }
 }
 
-/// Writes the sequence's rows of the output and of the log-sum-exp. `key` and `value` are a head's columns
-/// of the sequence's tokens.
+/// Writes the sequence's rows of the output and of the log-sum-exp. `key` and `value` of a token and a column
+/// are what the token's row has from there on.
 #[inline(always)]
 fn forward_to<'x>(
     heads: &[Head<'_>],
     q: &[f32],
-    key: impl Fn(&Head<'_>, usize) -> &'x [f32],
-    value: impl Fn(&Head<'_>, usize) -> &'x [f32],
+    key: impl Fn(usize, usize) -> &'x [f32],
+    value: impl Fn(usize, usize) -> &'x [f32],
     distances: &Distances,
     scratch: &mut Scratch,
     (y, log_sum_exp): (&mut [f32], &mut [f32]),
@@ -90,9 +90,10 @@ fn forward_to<'x>(
     for first in (0..k_len).step_by(LANES) {
         let block = first..(first + LANES).min(k_len);
         for (h, head) in heads.iter().enumerate() {
+            let (column, d) = (head.key_column(), head.d());
             for i in 0..q_len {
                 let query = head.row(q, sequence.q_first + i);
-                let row = |j| key(head, first + j);
+                let row = |j| &key(first + j, column)[..d];
                 let scores = &mut scores[(h * q_len + i) * stride..];
                 dots(&mut scores[block.clone()], |_| query, row);
             }
@@ -116,9 +117,10 @@ fn forward_to<'x>(
     for first in (0..k_len).step_by(LANES) {
         let block = first..(first + LANES).min(k_len);
         for (h, head) in heads.iter().enumerate() {
+            let (column, d) = (head.key_column(), head.d());
             for i in 0..q_len {
                 let weights = &scores[(h * q_len + i) * stride..][block.clone()];
-                let row = |j| value(head, first + j);
+                let row = |j| &value(first + j, column)[..d];
                 add_weighted(head.row_mut(y, i), weights, row);
             }
         }

@@ -9,7 +9,7 @@ use crate::backend::Host;
 use crate::gemm::{Matrix, Precision, matmul_part};
 use crate::ops::dropout::add_dropped_rows;
 use crate::ops::kept::Kept;
-use crate::ops::parallel::{par_copy, row_block, sized};
+use crate::ops::parallel::{independent_row_block, par_copy, row_block, sized};
 use crate::ops::rms_norm::norm_rows;
 
 /// The output and, with `keep`, what the backward pass needs of every block.
@@ -26,7 +26,11 @@ pub(super) fn forward<E: Kept>(
         precision,
     };
     let mut y = par_copy(tensors.x);
-    let rows = row_block(problem.tokens);
+    let rows = if keep {
+        row_block(problem.tokens)
+    } else {
+        independent_row_block(problem.tokens)
+    };
     let saved = y
         .par_chunks_mut(rows * problem.width)
         .enumerate()
