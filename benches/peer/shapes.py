@@ -41,15 +41,25 @@ class T5Shape:
         encoder_tokens = sum(sources)
         decoder_tokens = beams * sum(targets)
         linear = 2 * encoder_tokens * self.layers * (4 * attention_map + feed_forward)
-        # Keys and values of the attention to the encoder: once for all beams.
-        linear += 2 * encoder_tokens * self.layers * 2 * attention_map
         linear += 2 * decoder_tokens * self.layers * (6 * attention_map + feed_forward)
         linear += 2 * decoder_tokens * self.d_model * self.vocab_size
-
         pairs = sum(source * source for source in sources)
         pairs += beams * sum(map(causal_pairs, targets))
-        pairs += beams * sum(source * target for source, target in zip(sources, targets))
-        return of_step(case, linear, 2 * 2 * self.inner * pairs * self.layers)
+        attention = 2 * 2 * self.inner * pairs
+
+        # Attention to the encoder, the cheaper way: keys and values of all states, once for all beams,
+        # or queries of a few targets that are brought to the states, and what they find brought back.
+        crossing = beams * sum(source * target for source, target in zip(sources, targets))
+        ways = [
+            (2 * encoder_tokens * 2 * attention_map, 2 * 2 * self.inner * crossing),
+            (
+                2 * decoder_tokens * 2 * attention_map,
+                2 * 2 * self.heads * self.d_model * crossing,
+            ),
+        ]
+        of_keys, of_pairs = min(ways, key=sum)
+        linear += self.layers * of_keys
+        return of_step(case, linear, self.layers * (attention + of_pairs))
 
 
 @dataclass(frozen=True)

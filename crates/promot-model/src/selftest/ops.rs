@@ -10,6 +10,7 @@ use crate::backend::{Backend, DeviceError, Shape};
 use crate::gemm::Precision;
 use crate::graph::{Graph, Var};
 use crate::ops::attention::{BucketMap, Layout, RelativeBias, attention};
+use crate::ops::cross_attention::cross_attention;
 use crate::ops::cross_entropy::{LabelSmoothing, cross_entropy};
 use crate::ops::dropout::{DropoutKey, dropout};
 use crate::ops::embedding::embedding;
@@ -44,6 +45,7 @@ enum Case {
     Projection,
     FeedForward(Activation),
     Attention(AttentionCase),
+    CrossAttention(AttentionCase),
     CrossEntropy,
 }
 
@@ -100,6 +102,10 @@ fn all() -> Vec<Case> {
         causal: true,
         ..t5
     };
+    let crossing = AttentionCase {
+        name: "cross_attention",
+        ..cross
+    };
     vec![
         Case::Elementwise,
         Case::RmsNorm,
@@ -111,6 +117,7 @@ fn all() -> Vec<Case> {
         Case::FeedForward(Activation::GatedSilu),
         Case::Attention(t5),
         Case::Attention(cross),
+        Case::CrossAttention(crossing),
         Case::Attention(decoder),
         Case::Attention(llama),
         Case::CrossEntropy,
@@ -159,7 +166,7 @@ impl Case {
             Self::FeedForward(Activation::Relu) => "feed_forward: relu",
             Self::FeedForward(Activation::GatedGelu) => "feed_forward: gated-gelu",
             Self::FeedForward(Activation::GatedSilu) => "feed_forward: gated-silu",
-            Self::Attention(case) => case.name,
+            Self::Attention(case) | Self::CrossAttention(case) => case.name,
             Self::CrossEntropy => "cross_entropy",
         }
     }
@@ -181,6 +188,11 @@ impl Case {
                     shapes.push((case.buckets().num_buckets, case.num_heads));
                 }
                 shapes
+            }
+            Self::CrossAttention(case) => {
+                let (q, k): (usize, usize) = (case.q_lens.iter().sum(), case.k_lens.iter().sum());
+                let features = case.num_heads * case.d_kv;
+                vec![(q, features), (k, 56), (features, 56), (features, 56)]
             }
             Self::CrossEntropy => vec![(70, 40), (3001, 40)],
         }
@@ -227,6 +239,9 @@ impl Op for Case {
                     buckets: case.buckets(),
                 });
                 attention(graph, &v[0], &v[1], &v[2], bias.as_ref(), &case.layout())
+            }
+            Self::CrossAttention(case) => {
+                cross_attention(graph, &v[0], &v[1], [&v[2], &v[3]], &case.layout())
             }
             Self::CrossEntropy => {
                 let targets: Vec<u32> = (0..70).map(|row| row * 41 % 3001).collect();
