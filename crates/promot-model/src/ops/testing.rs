@@ -45,6 +45,18 @@ pub(crate) fn assert_close(name: &str, actual: &[f32], expected: &[f64], toleran
     }
 }
 
+/// `|actual - expected| <= tolerance * |expected| + 1e-5` in the Euclidean norm.
+pub(crate) fn assert_norm_close(name: &str, actual: &[f32], expected: &[f64], tolerance: f64) {
+    assert_eq!(actual.len(), expected.len(), "{name}: length");
+    let differences = actual.iter().zip(expected).map(|(&a, e)| f64::from(a) - e);
+    let difference = differences.map(|d| d * d).sum::<f64>().sqrt();
+    let norm = expected.iter().map(|e| e * e).sum::<f64>().sqrt();
+    assert!(
+        difference <= tolerance * norm + 1e-5,
+        "{name}: off by {difference:e} of {norm:e}"
+    );
+}
+
 /// An output, and the gradient of `sum(output * weights)` with respect to every input (none where
 /// it is not wanted).
 pub(crate) type Results = (Vec<f32>, Vec<Vec<f32>>);

@@ -9,7 +9,7 @@ use crate::gemm::Precision;
 use crate::ops::attention::attention;
 use crate::ops::dropout::DropoutKey;
 use crate::ops::linear::linear;
-use crate::ops::testing::{self, assert_close, leaf, values};
+use crate::ops::testing::{self, assert_close, assert_norm_close, leaf, values};
 
 const DROPOUT: DropoutKey = DropoutKey { rate: 0.3, key: 5 };
 
@@ -295,14 +295,7 @@ fn bf16_stays_within_its_rounding() {
         all
     };
     for (ours, exact) in run(Precision::Bf16).iter().zip(run(Precision::F32)) {
-        let differences = ours.iter().zip(&exact).map(|(a, b)| f64::from(a - b));
-        let error = differences.map(|d| d * d).sum::<f64>().sqrt();
-        let norm = exact.iter().map(|&b| f64::from(b).powi(2)).sum::<f64>();
-        assert!(
-            error <= 2e-2 * norm.sqrt(),
-            "off by {error} of {}",
-            norm.sqrt()
-        );
+        assert_norm_close("in bf16", ours, &as_f64(&exact), 2e-2);
     }
 }
 

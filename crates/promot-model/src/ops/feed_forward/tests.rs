@@ -10,7 +10,7 @@ use dfdx::tensor_ops::{
 use super::*;
 use crate::backend::Host;
 use crate::gemm::Precision;
-use crate::ops::testing::{self, assert_close, leaf};
+use crate::ops::testing::{self, assert_close, assert_norm_close, leaf};
 
 /// (T, D, F): one row, sizes off every block, several blocks and chunks.
 const SHAPES: [(usize, usize, usize); 4] = [(1, 3, 2), (37, 20, 33), (300, 32, 290), (2500, 8, 40)];
@@ -139,18 +139,6 @@ fn bf16_tolerance(activation: Activation) -> f64 {
     } else {
         2e-2
     }
-}
-
-/// `|actual - expected| <= tolerance * |expected| + 1e-5` in the Euclidean norm.
-fn assert_norm_close(name: &str, actual: &[f32], expected: &[f64], tolerance: f64) {
-    assert_eq!(actual.len(), expected.len(), "{name}: length");
-    let differences = actual.iter().zip(expected).map(|(&a, e)| f64::from(a) - e);
-    let difference = differences.map(|d| d * d).sum::<f64>().sqrt();
-    let norm = expected.iter().map(|e| e * e).sum::<f64>().sqrt();
-    assert!(
-        difference <= tolerance * norm + 1e-5,
-        "{name}: off by {difference:e} of {norm:e}"
-    );
 }
 
 #[test]

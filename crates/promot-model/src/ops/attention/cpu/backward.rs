@@ -12,7 +12,7 @@ use super::scratch::{Scratch, grown, strip_rows};
 use super::softmax::{AlongQueries, gradient_row, hide_rest};
 use super::wide::{LANES, dots, padded};
 use super::{Gradients, Saved};
-use crate::gemm::{Matrix, matmul_packed};
+use crate::gemm::{Factor, Matrix, Packed, Precision, matmul_packed};
 use crate::ops::dropout::Mask;
 use crate::ops::parallel::vectorized;
 
@@ -46,12 +46,9 @@ pub(super) fn backward(
     let by_distance = grown(&mut scratch.by_distance, distances_summed);
     by_distance.fill(0.0);
 
-    // As right factors, the queries and the gradients of their outputs serve all strips.
-    let [left, keys, q_columns, q_terms, dy_columns, dy_terms] = &mut scratch.packed;
-    let q_columns = q_columns.pack_b(q.t(), precision);
-    let q_terms = q_terms.pack_b(q, precision);
-    let dy_columns = dy_columns.pack_b(dy.t(), precision);
-    let dy_terms = dy_terms.pack_b(dy, precision);
+    let [left, keys, of_queries @ ..] = &mut scratch.packed;
+    let [[q_columns, q_terms], [dy_columns, dy_terms]] =
+        as_right_factors(of_queries, [q, dy], precision);
     for first in (0..k_len).step_by(rows) {
         let count = rows.min(k_len - first);
         let (k, v) = (k.row_range(first, count), v.row_range(first, count));
@@ -111,6 +108,26 @@ pub(super) fn backward(
     if !out.table.is_empty() {
         distances.add_to_table(by_distance, head, out.table);
     }
+}
+
+/// The queries and the gradients of their outputs as right factors, transposed and as they are, which serve
+/// all strips.
+pub(super) fn as_right_factors<'a>(
+    packed: &'a mut [Packed; 4],
+    [q, dy]: [Matrix<'a>; 2],
+    precision: Precision,
+) -> [[Factor<'a>; 2]; 2] {
+    let [q_columns, q_terms, dy_columns, dy_terms] = packed;
+    [
+        [
+            q_columns.pack_b(q.t(), precision),
+            q_terms.pack_b(q, precision),
+        ],
+        [
+            dy_columns.pack_b(dy.t(), precision),
+            dy_terms.pack_b(dy, precision),
+        ],
+    ]
 }
 
 /// Some rows of scores, a key each.

@@ -1,7 +1,7 @@
 //! The backward pass of attention whose values are its keys, with one head: each strip of them is packed
 //! once for both, and their gradient is added to where it is.
 
-use super::backward::{Strip, query_numbers, score_gradients};
+use super::backward::{Strip, as_right_factors, query_numbers, score_gradients};
 use super::distances::{Along, Distances};
 use super::fresh::Fresh;
 use super::head::{Head, Sequence};
@@ -80,11 +80,9 @@ fn backward(
     query_numbers(log_sum_exp, along, head, saved);
     head.masks_into(&mut scratch.masks);
 
-    let [left, terms, q_columns, q_terms, dy_columns, dy_terms] = &mut scratch.packed;
-    let q_columns = q_columns.pack_b(q.t(), precision);
-    let q_terms = q_terms.pack_b(q, precision);
-    let dy_columns = dy_columns.pack_b(dy.t(), precision);
-    let dy_terms = dy_terms.pack_b(dy, precision);
+    let [left, terms, of_queries @ ..] = &mut scratch.packed;
+    let [[q_columns, q_terms], [dy_columns, dy_terms]] =
+        as_right_factors(of_queries, [q, dy], precision);
     for first in (0..k_len).step_by(rows) {
         let count = rows.min(k_len - first);
         let states = states.row_range(first, count);
