@@ -182,6 +182,7 @@ pub fn products<E: Source>(
 ) -> Vec<Vec<f32>> {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     if a.rows > 0
+        && !bs.is_empty()
         && let Some(panels) = bs.iter().map(Factor::panels).collect::<Option<Vec<_>>>()
         && bs
             .iter()
