@@ -77,9 +77,10 @@ where
     let out =
         device.attention_backward(dy, y, log_sum_exp, attended, &of_attention(problem), false);
     let sizes = sizes(problem);
+    // The last one first, as a tape would: sums in another order have other last bits.
     for (dy, w, dw) in [
-        (&out.dk, inputs.wk, &mut gradients.wk),
         (&out.dv, inputs.wv, &mut gradients.wv),
+        (&out.dk, inputs.wk, &mut gradients.wk),
     ] {
         if let Some(dstates) = &mut gradients.states {
             device.linear_dx(dstates.as_mut(), dy.as_ref(), w, sizes);
