@@ -6,12 +6,9 @@
 
 use std::arch::asm;
 
-/// Rows of `a` and columns of `b` in one panel: two tiles.
-pub(super) const PANEL: usize = 32;
-/// Terms of the sums in one tile.
-pub(super) const TILE_TERMS: usize = 32;
-/// bf16 values in one tile.
-pub(super) const TILE_LEN: usize = 16 * TILE_TERMS;
+use super::dot;
+use super::panels::{PANEL, TILE_ROWS};
+use super::tiled::Multiply;
 
 /// Whether the processor has the instructions used here and the kernel lets this process use them.
 pub(super) fn is_available() -> bool {
@@ -20,12 +17,8 @@ pub(super) fn is_available() -> bool {
     // CPUID leaf 7: AMX-BF16 and AMX-TILE. std's detection of them is not stable.
     let leaf = std::arch::x86_64::__cpuid_count(7, 0);
     let has_amx = leaf.edx & (1 << 22) != 0 && leaf.edx & (1 << 24) != 0;
-    let has_vectors = is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512bf16");
-    if !has_amx || !has_vectors {
+    // Factors are packed with the instructions that the other kernels for panels need.
+    if !has_amx || !dot::is_available() {
         return false;
     }
     // SAFETY: arch_prctl with this request only asks for the permission to use the tile registers;
@@ -36,8 +29,6 @@ pub(super) fn is_available() -> bool {
 #[repr(C, align(64))]
 struct TileConfig([u8; 64]);
 
-/// Rows of one tile.
-pub(super) const TILE_ROWS: usize = 16;
 /// The tiles that hold columns of `b`; the others hold rows of `a` and of `c`.
 const TILES_OF_B: std::ops::Range<usize> = 6..8;
 
@@ -66,7 +57,11 @@ static CONFIGURATIONS: [TileConfig; TILE_ROWS] = {
 };
 
 /// The right to use this thread's tile registers; gives them back when dropped.
-pub(super) struct Tiles(std::marker::PhantomData<*const ()>);
+pub(super) struct Tiles {
+    /// Whether they are configured for fewer rows than a whole tile of `a` and of `c` may need.
+    few_rows: bool,
+    of_this_thread: std::marker::PhantomData<*const ()>,
+}
 
 impl Tiles {
     /// Configures the tile registers of this thread for a left factor of so many rows.
@@ -80,7 +75,39 @@ impl Tiles {
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) configuration, options(nostack, readonly, preserves_flags));
         }
-        Self(std::marker::PhantomData)
+        Self {
+            few_rows: rows <= TILE_ROWS,
+            of_this_thread: std::marker::PhantomData,
+        }
+    }
+}
+
+impl Multiply for Tiles {
+    fn in_place(&self, rows: usize, accumulate: bool) -> bool {
+        if self.few_rows {
+            !accumulate
+        } else {
+            rows == PANEL
+        }
+    }
+
+    unsafe fn multiply(
+        &self,
+        size: [usize; 2],
+        a: *const u16,
+        b: *const u16,
+        c: (*mut f32, usize),
+        _rows: usize,
+        accumulate: bool,
+    ) {
+        // SAFETY: as the caller promises; the tiles are configured for the rows of `a`.
+        unsafe {
+            if self.few_rows {
+                multiply_few_rows(self, size, a, b, c);
+            } else {
+                multiply_panels(self, size, a, b, c, accumulate);
+            }
+        }
     }
 }
 
@@ -99,7 +126,7 @@ impl Drop for Tiles {
 /// Each of the panels holds `steps * planes * 2` tiles; `c` has 32 rows of 32 values, `stride`
 /// values apart, that nobody else uses meanwhile. The tiles are configured for 16 rows or more.
 #[inline]
-pub(super) unsafe fn multiply_panels(
+unsafe fn multiply_panels(
     _tiles: &Tiles,
     [planes, steps]: [usize; 2],
     a: *const u16,
@@ -203,7 +230,7 @@ pub(super) unsafe fn multiply_panels(
 /// # Safety
 /// As of [`multiply_panels`], but `c` has as many rows as the tiles are configured for.
 #[inline]
-pub(super) unsafe fn multiply_few_rows(
+unsafe fn multiply_few_rows(
     _tiles: &Tiles,
     [planes, steps]: [usize; 2],
     a: *const u16,

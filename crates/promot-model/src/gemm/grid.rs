@@ -1,6 +1,6 @@
 //! How the output of a product over all threads is cut into tasks.
 
-use super::amx::PANEL;
+use super::panels::PANEL;
 
 /// How an output is cut into tasks. No sum is cut, so results do not depend on it.
 pub(super) struct Grid {

@@ -6,13 +6,17 @@
 //!
 //! | processor | [`Precision::F32`] | [`Precision::Bf16`] |
 //! |---|---|---|
-//! | with AMX | each number as the sum of two bf16, three products, `f32` sums | bf16 factors, `f32` sums |
-//! | any other, or `PROMOT_GEMM=portable` | `f32` factors, `f32` sums | factors rounded to bf16, `f32` sums |
+//! | `amx`: with AMX | each number as the sum of two bf16, three products, `f32` sums | bf16 factors, `f32` sums |
+//! | `avx512-bf16`: with AVX512-BF16 | `f32` factors, `f32` sums | bf16 factors, `f32` sums |
+//! | `portable`: any other | `f32` factors, `f32` sums | factors rounded to bf16, `f32` sums |
 //!
-//! No result depends on the number of threads. The tests run every case on both kernels.
+//! `PROMOT_GEMM` set to one of these names asks for those kernels where the processor has better ones. No result depends on the
+//! number of threads.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod dot;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod grid;
 mod kernel;
@@ -30,8 +34,8 @@ mod tests;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tiled;
 
-pub(crate) use kernel::has_matrix_units;
-pub use kernel::{KERNEL_VARIABLE, kernel_name};
+pub(crate) use kernel::packs_bf16;
+pub use kernel::{KERNEL_VARIABLE, UnknownKernels, check_kernels, kernel_name};
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 pub(crate) use matrix::Element as Source;
 pub use matrix::{Element, Matrix};

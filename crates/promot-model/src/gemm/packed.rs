@@ -65,8 +65,8 @@ pub(super) fn unpacked<E: Source>(
     matrix: Matrix<'_, E>,
     precision: Precision,
 ) -> Option<Matrix<'_>> {
-    let portable = Kernel::get() == Kernel::Portable && precision == Precision::F32;
-    if portable { matrix.as_f32() } else { None }
+    let as_it_is = precision == Precision::F32 && !Kernel::get().packs(precision);
+    if as_it_is { matrix.as_f32() } else { None }
 }
 
 /// Memory for a factor in the layout and the numbers that the kernels read.
@@ -229,44 +229,52 @@ impl Packed {
         if let Some(matrix) = unpacked(matrix, precision).filter(|_| in_order) {
             return Factor(Form::Dense(matrix));
         }
-        match Kernel::get() {
-            Kernel::Portable => {
-                let mut dense = match std::mem::take(&mut self.0) {
-                    Layout::Dense(dense) => dense,
-                    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                    Layout::Panels(_) => Dense::default(),
-                };
-                if parallel {
-                    dense.par_fill_by_term(matrix, precision);
-                } else {
-                    dense.fill(matrix, precision);
-                }
-                self.0 = Layout::Dense(dense);
-            }
+        if Kernel::get().packs(precision) {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Kernel::Amx => {
-                let mut panels = match std::mem::take(&mut self.0) {
-                    Layout::Panels(panels) => panels,
-                    Layout::Dense(_) => Panels::default(),
-                };
-                let planes = if precision == Precision::F32 { 2 } else { 1 };
-                panels.resize(matrix.rows, matrix.columns, planes);
-                let side = if left { Side::A } else { Side::B };
-                if parallel {
-                    let parts = panels.parts(4);
-                    // SAFETY: the kernel was chosen because the processor has what it takes.
-                    parts
-                        .into_par_iter()
-                        .for_each(|part| unsafe { part.fill(matrix, side) });
-                } else {
-                    for part in panels.parts(usize::MAX >> 32) {
-                        // SAFETY: as above.
-                        unsafe { part.fill(matrix, side) };
-                    }
-                }
-                self.0 = Layout::Panels(panels);
+            self.fill_panels(matrix, precision, left, parallel);
+        } else {
+            let mut dense = match std::mem::take(&mut self.0) {
+                Layout::Dense(dense) => dense,
+                #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                Layout::Panels(_) => Dense::default(),
+            };
+            if parallel {
+                dense.par_fill_by_term(matrix, precision);
+            } else {
+                dense.fill(matrix, precision);
             }
+            self.0 = Layout::Dense(dense);
         }
         self.factor()
+    }
+
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    fn fill_panels<E: Source>(
+        &mut self,
+        matrix: Matrix<'_, E>,
+        precision: Precision,
+        left: bool,
+        parallel: bool,
+    ) {
+        let mut panels = match std::mem::take(&mut self.0) {
+            Layout::Panels(panels) => panels,
+            Layout::Dense(_) => Panels::default(),
+        };
+        let planes = if precision == Precision::F32 { 2 } else { 1 };
+        panels.resize(matrix.rows, matrix.columns, planes);
+        let side = if left { Side::A } else { Side::B };
+        if parallel {
+            let parts = panels.parts(4);
+            // SAFETY: the kernel was chosen because the processor has what it takes.
+            parts
+                .into_par_iter()
+                .for_each(|part| unsafe { part.fill(matrix, side) });
+        } else {
+            for part in panels.parts(usize::MAX >> 32) {
+                // SAFETY: as above.
+                unsafe { part.fill(matrix, side) };
+            }
+        }
+        self.0 = Layout::Panels(panels);
     }
 }

@@ -1,4 +1,4 @@
-//! Matrices as the matrix units read them: panels of 32 rows (of `a`) or columns (of `b`), cut into
+//! Matrices as the kernels for bf16 read them: panels of 32 rows (of `a`) or columns (of `b`), cut into
 //! tiles, in bf16.
 //!
 //! A panel holds, for every 32 terms of the sum, two tiles of each plane: for `a` 16 rows of 32
@@ -9,8 +9,16 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
-use super::amx::{PANEL, TILE_LEN, TILE_TERMS};
 use super::matrix::{Element, Matrix};
+
+/// Rows of `a` and columns of `b` in one panel: two tiles.
+pub(super) const PANEL: usize = 32;
+/// Rows of `a` and columns of `b` in one tile.
+pub(super) const TILE_ROWS: usize = 16;
+/// Terms of the sums in one tile.
+pub(super) const TILE_TERMS: usize = 32;
+/// bf16 values in one tile.
+pub(super) const TILE_LEN: usize = TILE_ROWS * TILE_TERMS;
 
 /// 64 bytes where a cache line starts.
 #[repr(C, align(64))]
@@ -107,7 +115,7 @@ impl PanelsPart<'_> {
     /// columns are the terms.
     ///
     /// # Safety
-    /// The processor has what [`super::amx::is_available`] asks for.
+    /// The processor has what [`super::dot::is_available`] asks for.
     pub(super) unsafe fn fill<E: Source>(self, matrix: Matrix<'_, E>, side: Side) {
         // The low halves of bf16 are zeros: no work, and zeros are stored if there is a plane.
         if self.planes == 2 && !E::IS_BF16 {

@@ -1,14 +1,15 @@
-//! Products of panels on the matrix units: a block of the output after another, and all of them over
-//! the tasks of a [`Grid`].
+//! Products of panels: a block of the output after another, and all of them over the tasks of a [`Grid`].
 
 use rayon::prelude::*;
 
 use super::Precision;
-use super::amx::{PANEL, TILE_ROWS, TILE_TERMS, Tiles, multiply_few_rows, multiply_panels};
+use super::amx::Tiles;
+use super::dot::DotProducts;
 use super::grid::Grid;
+use super::kernel::Kernel;
 use super::matrix::Matrix;
 use super::packed::Form;
-use super::panels::{Panels, Source};
+use super::panels::{PANEL, Panels, Source, TILE_LEN, TILE_TERMS};
 use super::part::Part;
 use super::scratch::with_scratch;
 
@@ -36,11 +37,54 @@ impl Output {
     }
 }
 
+/// Instructions that multiply panels.
+pub(super) trait Multiply {
+    /// Whether `rows` rows of 32 sums are written, or added, to where they belong and nothing else is.
+    fn in_place(&self, rows: usize, accumulate: bool) -> bool;
+
+    /// `c (+)= a b` for one panel of `a`, one of `b` (32 columns), `planes` planes and `steps` times 32
+    /// terms: `[planes, steps]`. Only the first `rows` rows of `c` matter; nothing is added to where
+    /// [`Self::in_place`] says no.
+    ///
+    /// # Safety
+    /// Each of the panels holds `steps * planes * 2` tiles; `c` has 32 rows, or `rows` if they are in place, of
+    /// 32 values, `stride` values apart, that nobody else uses meanwhile.
+    unsafe fn multiply(
+        &self,
+        size: [usize; 2],
+        a: *const u16,
+        b: *const u16,
+        c: (*mut f32, usize),
+        rows: usize,
+        accumulate: bool,
+    );
+}
+
 /// # Safety
 /// `out` has the rows of `a` and the columns of `part`, and nobody else uses them; the part lies
 /// in `b` and starts at whole tiles.
-#[target_feature(enable = "avx512f")]
 pub(super) unsafe fn multiply(out: Output, a: &Panels, b: &Panels, part: Part, accumulate: bool) {
+    // SAFETY: as the caller promises; factors are packed in panels only where the instructions are available.
+    unsafe {
+        match Kernel::get() {
+            Kernel::Amx => multiply_by(&Tiles::configure(a.width), out, a, b, part, accumulate),
+            Kernel::Avx512Bf16 => multiply_by(&DotProducts, out, a, b, part, accumulate),
+            Kernel::Portable => panic!("factors packed for different kernels"),
+        }
+    }
+}
+
+/// # Safety
+/// As of [`multiply`]; the processor has AVX-512.
+#[target_feature(enable = "avx512f")]
+unsafe fn multiply_by(
+    instructions: &impl Multiply,
+    out: Output,
+    a: &Panels,
+    b: &Panels,
+    part: Part,
+    accumulate: bool,
+) {
     assert_eq!(a.planes, b.planes, "precisions of the factors");
     let (m, n, planes, stride) = (a.width, part.columns, a.planes, out.stride);
     let (first_panel, first_step) = (part.first_column / PANEL, part.first_term / TILE_TERMS);
@@ -52,13 +96,10 @@ pub(super) unsafe fn multiply(out: Output, a: &Panels, b: &Panels, part: Part, a
         }
         return;
     }
-    // SAFETY: factors are packed in panels only where the instructions are available.
-    let tiles = unsafe { Tiles::configure(m) };
     let mut block = std::mem::MaybeUninit::<Block>::uninit();
     let block: *mut f32 = block.as_mut_ptr().cast();
-    let few_rows = m <= TILE_ROWS;
     let panels = n.div_ceil(PANEL);
-    let group = (GROUP_BYTES / (steps * planes * 2 * TILE_BYTES)).max(1);
+    let group = (GROUP_BYTES / (steps * planes * 2 * TILE_LEN * size_of::<u16>())).max(1);
     for first in (0..panels).step_by(group) {
         for i in 0..a.count() {
             // Blocks of the output side by side, one after another: its lines are written in the
@@ -67,22 +108,20 @@ pub(super) unsafe fn multiply(out: Output, a: &Panels, b: &Panels, part: Part, a
                 let (row, column) = (i * PANEL, j * PANEL);
                 let (rows, columns) = (PANEL.min(m - row), PANEL.min(n - column));
                 // SAFETY: the panels have these steps; the block lies in the output where it is
-                // whole, and is written to it from `block` where it is not. The tiles are configured
-                // for the rows of `a`.
+                // whole, and is written to it from `block` where it is not.
                 unsafe {
                     let pa = a.address(i, 0);
                     let pb = b.address(first_panel + j, first_step);
                     let c = out.values.add(row * stride + column);
-                    if few_rows && columns == PANEL && !accumulate {
-                        multiply_few_rows(&tiles, [planes, steps], pa, pb, (c, stride));
-                    } else if few_rows {
-                        multiply_few_rows(&tiles, [planes, steps], pa, pb, (block, PANEL));
-                        write_block(c, stride, block, rows, columns, accumulate);
-                    } else if (rows, columns) == (PANEL, PANEL) {
-                        prefetch_block(c.wrapping_add(PANEL), stride);
-                        multiply_panels(&tiles, [planes, steps], pa, pb, (c, stride), accumulate);
+                    if columns == PANEL && instructions.in_place(rows, accumulate) {
+                        if rows == PANEL {
+                            prefetch_block(c.wrapping_add(PANEL), stride);
+                        }
+                        let c = (c, stride);
+                        instructions.multiply([planes, steps], pa, pb, c, rows, accumulate);
                     } else {
-                        multiply_panels(&tiles, [planes, steps], pa, pb, (block, PANEL), false);
+                        let sums = (block, PANEL);
+                        instructions.multiply([planes, steps], pa, pb, sums, rows, false);
                         write_block(c, stride, block, rows, columns, accumulate);
                     }
                 }
@@ -104,8 +143,6 @@ fn prefetch_block(block: *const f32, stride: usize) {
         }
     }
 }
-
-const TILE_BYTES: usize = 1024;
 
 /// Panels of `b` that every panel of `a` is multiplied with before the next ones: as many as the
 /// second-level cache holds beside a task's rows of `a`.

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::gemm::has_matrix_units;
+use crate::gemm::{Precision, packs_bf16};
 
 /// Rows in one block of work.
 pub(super) const BLOCK_ROWS: usize = 64;
@@ -101,10 +101,10 @@ pub(super) fn row_block(rows: usize) -> usize {
 }
 
 /// The same for products with weights where each row is by itself and nothing is kept by block: as many as
-/// keep all threads busy, since every block reads all weights. On matrix units no bit of a row depends on
-/// the others in its block, so that these may depend on the number of threads.
-pub(super) fn independent_row_block(rows: usize) -> usize {
-    if has_matrix_units() {
+/// keep all threads busy, since every block reads all weights. Where factors are packed in bf16 no bit of a row
+/// depends on the others in its block, so that these may depend on the number of threads.
+pub(super) fn independent_row_block(rows: usize, precision: Precision) -> usize {
+    if packs_bf16(precision) {
         let each = rows.div_ceil(rayon::current_num_threads());
         each.next_multiple_of(32).clamp(32, 256)
     } else {

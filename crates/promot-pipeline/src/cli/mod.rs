@@ -21,11 +21,24 @@ use std::process::ExitCode;
 
 use args::{Cli, Command};
 use clap::Parser as _;
+use failure::Failure;
+use promot_model::gemm::check_kernels;
 
 /// Runs the command of this process.
 pub(crate) fn main() -> ExitCode {
     promot_model::backend::keep_freed_memory();
-    let outcome = match Cli::parse().command {
+    let cli = Cli::parse();
+    let outcome = check_kernels()
+        .map_err(|error| Failure::BadInput(format!("error: {error}")))
+        .and_then(|()| carry_out(cli.command));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn carry_out(command: Command) -> Result<(), Failure> {
+    match command {
         Command::Run(args) => run::run(&args),
         Command::Validate(args) => inspect::validate(&args),
         Command::Plan(args) => inspect::plan(&args),
@@ -38,9 +51,5 @@ pub(crate) fn main() -> ExitCode {
         Command::Devices => devices::devices(),
         Command::Selftest(args) => selftest::selftest(&args),
         Command::Samples(args) => catalogue::samples(&args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
     }
 }

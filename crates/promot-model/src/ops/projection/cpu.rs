@@ -167,7 +167,7 @@ impl Kernels for Host {
         let (width, features) = Self::shape(w);
         let (factor, precision) = (w.factor_t(), self.precision());
         let mut y = par_copy(x);
-        let rows = independent_row_block(x.len() / width);
+        let rows = independent_row_block(x.len() / width, precision);
         y.par_chunks_mut(rows * width)
             .zip(h.par_chunks(rows * features))
             .enumerate()

@@ -1,5 +1,5 @@
 //! Attention to keys that were packed beforehand: a product with a few queries costs little more
-//! than reading the keys, in the numbers that the matrix units multiply.
+//! than reading the keys, in the numbers that bf16 instructions multiply.
 
 use rayon::prelude::*;
 
@@ -9,14 +9,14 @@ use super::scratch::{Scratch, grown, strip_rows};
 use super::softmax::{normalize, softmax_row};
 use super::wide::padded;
 use crate::backend::{Device as _, Host, HostTensor};
-use crate::gemm::{Matrix, Packed, Precision, has_matrix_units, matmul_packed};
+use crate::gemm::{Matrix, Packed, Precision, matmul_packed, packs_bf16};
 use crate::ops::parallel::vectorized;
 
 /// Keys and values that stay as they are.
 pub struct HostFixedKeys(Form);
 
 enum Form {
-    /// Read where they are. Without matrix units that is all there is to do, and in `f32` three
+    /// Read where they are. Without bf16 instructions that is all there is to do, and in `f32` three
     /// products for one take longer than plain loops over so few queries.
     Plain([HostTensor; 2]),
     /// Of one sequence after another, all heads of each.
@@ -39,7 +39,7 @@ impl HostFixedKeys {
         num_kv_heads: usize,
         precision: Precision,
     ) -> Self {
-        if precision == Precision::F32 || !has_matrix_units() {
+        if precision == Precision::F32 || !packs_bf16(precision) {
             return Self(Form::Plain(tensors));
         }
         let [keys, values] = tensors.each_ref().map(Host::slice);

@@ -29,7 +29,7 @@ pub(super) fn forward<E: Kept>(
     let rows = if keep {
         row_block(problem.tokens)
     } else {
-        independent_row_block(problem.tokens)
+        independent_row_block(problem.tokens, precision)
     };
     let saved = y
         .par_chunks_mut(rows * problem.width)
