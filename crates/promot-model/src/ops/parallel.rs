@@ -133,6 +133,25 @@ pub(super) unsafe fn filled_by_blocks<E: Copy + Send>(
     values
 }
 
+/// A copy of `values` that threads change right after they made it, block by block: `f(first, block)` gets
+/// the copy, and what it returns is collected.
+pub(super) fn changed_copy<T: Send>(
+    values: &[f32],
+    block: usize,
+    f: impl Fn(usize, &mut [f32]) -> T + Sync,
+) -> (Vec<f32>, Vec<T>) {
+    let (mut copy, block) = (Vec::with_capacity(values.len()), block.max(1));
+    let results = copy.spare_capacity_mut()[..values.len()]
+        .par_chunks_mut(block)
+        .zip(values.par_chunks(block))
+        .enumerate()
+        .map(|(i, (places, values))| f(i * block, places.write_copy_of_slice(values)))
+        .collect();
+    // SAFETY: the blocks are all of the first places, and a copy was written to each.
+    unsafe { copy.set_len(values.len()) };
+    (copy, results)
+}
+
 /// The first `len` values of memory that is used again and again; their contents are whatever was
 /// there before.
 pub(super) fn sized(values: &mut Vec<f32>, len: usize) -> &mut [f32] {
@@ -148,15 +167,6 @@ pub(crate) fn par_zeros(len: usize) -> Vec<f32> {
         .into_par_iter()
         .with_min_len(BLOCK_VALUES)
         .map(|_| 0.0)
-        .collect()
-}
-
-/// A copy, made by all threads.
-pub(super) fn par_copy(values: &[f32]) -> Vec<f32> {
-    values
-        .par_iter()
-        .with_min_len(BLOCK_VALUES)
-        .copied()
         .collect()
 }
 

@@ -14,7 +14,7 @@ use crate::gemm::{
 use crate::ops::dropout::{DropoutKey, add_dropped_rows, drop_rows};
 use crate::ops::kept::Kept;
 use crate::ops::parallel::{
-    add_assign, filled_by_blocks, independent_row_block, par_copy, row_block, sized,
+    add_assign, changed_copy, filled_by_blocks, independent_row_block, row_block, sized,
 };
 use crate::ops::rms_norm::{norm_dw_rows, norm_dx_rows, norm_rows};
 
@@ -166,26 +166,23 @@ impl Kernels for Host {
     ) -> Vec<f32> {
         let (width, features) = Self::shape(w);
         let (factor, precision) = (w.factor_t(), self.precision());
-        let mut y = par_copy(x);
+        let h = Matrix::new(h, x.len() / width, features);
         let rows = independent_row_block(x.len() / width, precision);
-        y.par_chunks_mut(rows * width)
-            .zip(h.par_chunks(rows * features))
-            .enumerate()
-            .for_each(|(block, (y, h))| {
-                SCRATCH.with_borrow_mut(|scratch| {
-                    let h = Matrix::new(h, h.len() / features, features);
-                    let h = scratch.packed.pack_a(h, precision);
-                    match dropout {
-                        None => matmul_packed(y, width, h, factor, true),
-                        Some(key) => {
-                            let change = sized(&mut scratch.rows, y.len());
-                            matmul_packed(change, width, h, factor, false);
-                            add_dropped_rows(y, change, width, block * rows, key);
-                        }
+        let add = |first: usize, y: &mut [f32]| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                let h = h.row_range(first / width, y.len() / width);
+                let h = scratch.packed.pack_a(h, precision);
+                match dropout {
+                    None => matmul_packed(y, width, h, factor, true),
+                    Some(key) => {
+                        let change = sized(&mut scratch.rows, y.len());
+                        matmul_packed(change, width, h, factor, false);
+                        add_dropped_rows(y, change, width, first / width, key);
                     }
-                });
+                }
             });
-        y
+        };
+        changed_copy(x, rows * width, add).0
     }
 
     fn linear_add_backward(
@@ -199,24 +196,16 @@ impl Kernels for Host {
         let (width, features) = Self::shape(w);
         let precision = self.precision();
         let tokens = dy.len() / width;
-        let mut dropped = Vec::new();
-        let dy = match dropout {
-            None => dy,
-            Some(key) => {
-                dropped = par_copy(dy);
-                let rows = row_block(tokens);
-                let blocks = dropped.par_chunks_mut(rows * width).enumerate();
-                blocks.for_each(|(block, dy)| drop_rows(dy, width, block * rows, 0, key));
-                &dropped
-            }
-        };
+        let dropped = dropout.map(|key| {
+            let drop = |first: usize, dy: &mut [f32]| drop_rows(dy, width, first / width, 0, key);
+            changed_copy(dy, row_block(tokens) * width, drop).0
+        });
+        let dy = dropped.as_deref().unwrap_or(dy);
         let dy = Matrix::new(dy, tokens, width);
         if let Some(dw) = dw {
             let h = Matrix::new(h, tokens, features);
             add_product(&mut dw.0, dy.t(), h, precision);
         }
-        let dh = product(dy, w.factor(), precision);
-        drop(dropped);
-        dh
+        product(dy, w.factor(), precision)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Kernels, Sizes};
 use crate::backend::Host;
-use crate::ops::parallel::{for_row_blocks, par_copy, vectorized};
+use crate::ops::parallel::{BLOCK_ROWS, changed_copy, vectorized};
 
 vectorized! {
     /// Turns rows in place; `direction` is 1, or -1 to turn back.
@@ -27,10 +27,10 @@ impl Kernels for Host {
     fn rope(&self, x: &[f32], angles: &[f32], sizes: Sizes, back: bool) -> Vec<f32> {
         let Sizes { width, d_head } = sizes;
         let direction = if back { -1.0 } else { 1.0 };
-        let mut y = par_copy(x);
-        for_row_blocks(&mut y, width, |first, rows| {
-            turn_rows(rows, &angles[first * d_head..], width, d_head, direction);
-        });
-        y
+        let turn = |first: usize, rows: &mut [f32]| {
+            let angles = &angles[first / width * d_head..];
+            turn_rows(rows, angles, width, d_head, direction);
+        };
+        changed_copy(x, BLOCK_ROWS * width, turn).0
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Kernels;
 use crate::backend::Host;
-use crate::ops::parallel::{for_value_blocks, par_copy, vectorized};
+use crate::ops::parallel::{BLOCK_VALUES, changed_copy, vectorized};
 
 vectorized! {
     fn scale_block(x: &mut [f32], factor: f32) {
@@ -14,8 +14,6 @@ vectorized! {
 
 impl Kernels for Host {
     fn scale(&self, x: &[f32], factor: f32) -> Vec<f32> {
-        let mut y = par_copy(x);
-        for_value_blocks(&mut y, |_, y| scale_block(y, factor));
-        y
+        changed_copy(x, BLOCK_VALUES, |_, y| scale_block(y, factor)).0
     }
 }

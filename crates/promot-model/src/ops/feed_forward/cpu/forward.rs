@@ -1,7 +1,5 @@
 //! The forward pass of the sublayer.
 
-use rayon::prelude::*;
-
 use super::super::activation::{gated, relu};
 use super::super::{Problem, Tensors};
 use super::{Factors, SCRATCH, SavedBlock, Shared, chunks, columns_of, drop_chunk, terms_of};
@@ -9,7 +7,7 @@ use crate::backend::Host;
 use crate::gemm::{Matrix, Precision, matmul_part};
 use crate::ops::dropout::add_dropped_rows;
 use crate::ops::kept::Kept;
-use crate::ops::parallel::{independent_row_block, par_copy, row_block, sized};
+use crate::ops::parallel::{changed_copy, independent_row_block, row_block, sized};
 use crate::ops::rms_norm::norm_rows;
 
 /// The output and, with `keep`, what the backward pass needs of every block.
@@ -25,18 +23,14 @@ pub(super) fn forward<E: Kept>(
         problem,
         precision,
     };
-    let mut y = par_copy(tensors.x);
     let rows = if keep {
         row_block(problem.tokens)
     } else {
         independent_row_block(problem.tokens, precision)
     };
-    let saved = y
-        .par_chunks_mut(rows * problem.width)
-        .enumerate()
-        .map(|(block, y)| forward_block(y, block * rows, shared, &factors, keep))
-        .collect();
-    (y, saved)
+    changed_copy(tensors.x, rows * problem.width, |first, y| {
+        forward_block(y, first / problem.width, shared, &factors, keep)
+    })
 }
 
 /// Rows `first_row..` of the output, which hold the input's.
