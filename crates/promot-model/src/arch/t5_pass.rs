@@ -10,13 +10,14 @@ use super::t5_config::{FeedForward, T5Config};
 use super::weights::{Changed, PassWeights};
 use crate::backend::Backend;
 use crate::graph::{Graph, Var};
-use crate::ops::attention::{BucketMap, Layout, RelativeBias, attention};
+use crate::ops::attention::{BucketMap, Layout, RelativeBias};
 use crate::ops::cross_attention::cross_attention;
 use crate::ops::dropout::{DropoutKey, dropout};
 use crate::ops::embedding::embedding;
 use crate::ops::feed_forward::{self, Activation, feed_forward};
 use crate::ops::projection::{linear_add, norm_linears};
 use crate::ops::rms_norm::rms_norm;
+use crate::ops::self_attention::{self, self_attention};
 
 /// Names of one stack's parts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -190,11 +191,15 @@ impl<B: Backend> Pass<B> {
     ) -> Var<B> {
         let weight = |part: &str| self.weight(&format!("{layer}.SelfAttention.{part}.weight"));
         let norm = self.weight(&format!("{layer}.layer_norm.weight"));
-        let projections = [weight("q"), weight("k"), weight("v")];
+        let weights = self_attention::Weights {
+            norm,
+            q: weight("q"),
+            k: weight("k"),
+            v: weight("v"),
+            o: weight("o"),
+        };
         let eps = self.config().layer_norm_epsilon;
-        let qkv = norm_linears(graph, x, &norm, &projections, eps);
-        let attended = attention(graph, &qkv[0], &qkv[1], &qkv[2], Some(bias), layout);
-        linear_add(graph, x, &attended, &weight("o"), dropout)
+        self_attention(graph, x, &weights, Some(bias), layout, (eps, dropout))
     }
 
     /// The feed-forward sublayer, residual included.

@@ -125,6 +125,7 @@ pub trait Backend:
     + ops::rms_norm::Kernels
     + ops::rope::Kernels
     + ops::scale::Kernels
+    + ops::self_attention::Kernels
     + ops::top_tokens::Kernels
 {
 }
@@ -144,6 +145,7 @@ impl<D> Backend for D where
         + ops::rms_norm::Kernels
         + ops::rope::Kernels
         + ops::scale::Kernels
+        + ops::self_attention::Kernels
         + ops::top_tokens::Kernels
 {
 }

@@ -7,6 +7,26 @@ use half::bf16;
 use super::parallel::vectorized;
 use crate::gemm::{Element, Source};
 
+/// Memory for `len` values that was not filled.
+pub(super) fn unfilled<E>(len: usize) -> Vec<MaybeUninit<E>> {
+    let mut values = Vec::with_capacity(len);
+    // SAFETY: so many places there are, and what they hold may be anything.
+    unsafe { values.set_len(len) };
+    values
+}
+
+/// The values that were written to [`unfilled`] memory.
+///
+/// # Safety
+/// Every place was.
+pub(super) unsafe fn filled<E: Copy>(values: Vec<MaybeUninit<E>>) -> Vec<E> {
+    let mut values = std::mem::ManuallyDrop::new(values);
+    let (start, len, capacity) = (values.as_mut_ptr(), values.len(), values.capacity());
+    // SAFETY: the memory is a vector's, whose elements have the same layout and are values (the caller's
+    // promise).
+    unsafe { Vec::from_raw_parts(start.cast(), len, capacity) }
+}
+
 /// A number in memory that is kept for later.
 pub(super) trait Kept: Source {
     /// Rounds `values` to this type.

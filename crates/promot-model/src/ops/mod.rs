@@ -16,6 +16,7 @@ pub mod rms_norm;
 pub mod rope;
 pub mod scale;
 pub mod select_rows;
+pub mod self_attention;
 pub mod top_tokens;
 
 mod kept;

@@ -18,6 +18,7 @@ use crate::ops::feed_forward::{Activation, Weights, feed_forward};
 use crate::ops::projection::{linear_add, norm_linears};
 use crate::ops::rms_norm::rms_norm;
 use crate::ops::rope::{Angles, rope};
+use crate::ops::self_attention::{self, self_attention};
 use crate::ops::{add::add, linear::linear, scale::scale};
 
 const DROPOUT: DropoutKey = DropoutKey { rate: 0.2, key: 9 };
@@ -46,6 +47,7 @@ enum Case {
     FeedForward(Activation),
     Attention(AttentionCase),
     CrossAttention(AttentionCase),
+    SelfAttention(AttentionCase),
     CrossEntropy,
 }
 
@@ -106,6 +108,10 @@ fn all() -> Vec<Case> {
         name: "cross_attention",
         ..cross
     };
+    let sublayer = AttentionCase {
+        name: "self_attention",
+        ..t5
+    };
     vec![
         Case::Elementwise,
         Case::RmsNorm,
@@ -115,6 +121,7 @@ fn all() -> Vec<Case> {
         Case::Projection,
         Case::FeedForward(Activation::GatedGelu),
         Case::FeedForward(Activation::GatedSilu),
+        Case::SelfAttention(sublayer),
         Case::Attention(t5),
         Case::Attention(cross),
         Case::CrossAttention(crossing),
@@ -166,7 +173,9 @@ impl Case {
             Self::FeedForward(Activation::Relu) => "feed_forward: relu",
             Self::FeedForward(Activation::GatedGelu) => "feed_forward: gated-gelu",
             Self::FeedForward(Activation::GatedSilu) => "feed_forward: gated-silu",
-            Self::Attention(case) | Self::CrossAttention(case) => case.name,
+            Self::Attention(case) | Self::CrossAttention(case) | Self::SelfAttention(case) => {
+                case.name
+            }
             Self::CrossEntropy => "cross_entropy",
         }
     }
@@ -193,6 +202,14 @@ impl Case {
                 let (q, k): (usize, usize) = (case.q_lens.iter().sum(), case.k_lens.iter().sum());
                 let features = case.num_heads * case.d_kv;
                 vec![(q, features), (k, 56), (features, 56), (features, 56)]
+            }
+            Self::SelfAttention(case) => {
+                let tokens: usize = case.q_lens.iter().sum();
+                let features = case.num_heads * case.d_kv;
+                let keys = (case.num_kv_heads * case.d_kv, 56);
+                let bias = (case.buckets().num_buckets, case.num_heads);
+                let weights = [(1, 56), (features, 56), keys, keys, (56, features), bias];
+                [(tokens, 56)].into_iter().chain(weights).collect()
             }
             Self::CrossEntropy => vec![(70, 40), (3001, 40)],
         }
@@ -242,6 +259,26 @@ impl Op for Case {
             }
             Self::CrossAttention(case) => {
                 cross_attention(graph, &v[0], &v[1], [&v[2], &v[3]], &case.layout())
+            }
+            Self::SelfAttention(case) => {
+                let weights = self_attention::Weights {
+                    norm: v[1].clone(),
+                    q: v[2].clone(),
+                    k: v[3].clone(),
+                    v: v[4].clone(),
+                    o: v[5].clone(),
+                };
+                let bias = RelativeBias {
+                    table: v[6].clone(),
+                    buckets: case.buckets(),
+                };
+                // Queries and keys of such weights are large.
+                let layout = Layout {
+                    scale: 0.02,
+                    ..case.layout()
+                };
+                let rest = (1e-6, Some(DROPOUT));
+                self_attention(graph, &v[0], &weights, Some(&bias), &layout, rest)
             }
             Self::CrossEntropy => {
                 let targets: Vec<u32> = (0..70).map(|row| row * 41 % 3001).collect();

@@ -69,7 +69,9 @@ pub(crate) enum Command {
     /// A pipeline computes on the CPU unless it says otherwise: `device: cuda` in the file, or
     /// --device for one run. The program needs NVIDIA's driver for CUDA 12.1 or later (530 or later), the
     /// library cuBLASLt of CUDA 12 or 13, and a GPU of compute capability 8.0 or later; no CUDA toolkit.
-    /// Results of a GPU and of the CPU differ in their last digits, so artifacts are kept for each:
+    /// Results of a GPU and of the CPU differ in their last digits, so artifacts are kept for each.
+    /// On the CPU, the environment variable PROMOT_GEMM keeps the best kernels for matrix products out of
+    /// use: amx, avx512-bf16 or portable names those that are to run.
     ///
     ///   promot-pipeline devices
     ///   promot-pipeline run pipelines/rte.yaml --device cuda

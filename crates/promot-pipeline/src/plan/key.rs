@@ -15,9 +15,9 @@ use super::tasks::TaskSet;
 fn code_version(kind: &StageKind) -> u32 {
     match kind {
         StageKind::Data(_) | StageKind::Mix(_) | StageKind::RandomPrompt(_) => 1,
-        StageKind::JointTune(_) | StageKind::Gradients(_) => 3,
-        StageKind::Pretrain(_) => 4,
-        StageKind::PromptTune(_) | StageKind::LoraTune(_) | StageKind::ModelTune(_) => 5,
+        StageKind::JointTune(_) | StageKind::Gradients(_) => 4,
+        StageKind::Pretrain(_) => 5,
+        StageKind::PromptTune(_) | StageKind::LoraTune(_) | StageKind::ModelTune(_) => 6,
         StageKind::Eval(_) | StageKind::Curve(_) => 5,
     }
 }

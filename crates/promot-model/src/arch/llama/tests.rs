@@ -122,7 +122,11 @@ fn prompts_that_are_computed_once_change_neither_the_loss_nor_gradients() {
         );
     }
     // A number on matrix units is the sum of two bf16, right to some 2^-16, and these weights are large.
-    let tolerance = if packs_bf16(Precision::F32) { 5e-4 } else { 1e-5 };
+    let tolerance = if packs_bf16(Precision::F32) {
+        5e-4
+    } else {
+        1e-5
+    };
     for (a, b) in once.1.iter().zip(&apart.1) {
         let largest = b.iter().fold(0.0, |most: f32, x| most.max(x.abs()));
         assert!(largest > 0.0, "everything has a gradient");

@@ -11,6 +11,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use bias::{BucketMap, RelativeBias};
+pub(super) use cpu::Sequences;
 pub use fixed::FixedKeys;
 pub use parts::{Part, attention_part, merge_parts};
 

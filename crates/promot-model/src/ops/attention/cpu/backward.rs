@@ -7,19 +7,19 @@
 use std::f32::consts::LOG2_E;
 
 use super::distances::Distances;
-use super::head::{Head, Sequence};
+use super::head::{Ahead, Head, Sequence, ahead};
 use super::scratch::{Scratch, grown, strip_rows};
 use super::softmax::{AlongQueries, gradient_row, hide_rest};
 use super::wide::{LANES, dots, padded};
 use super::{Gradients, Saved};
-use crate::gemm::{Factor, Matrix, Packed, Precision, matmul_packed};
+use crate::gemm::{Factor, Matrix, Packed, Precision, Source, matmul_packed};
 use crate::ops::dropout::Mask;
 use crate::ops::parallel::vectorized;
 
 /// Writes the head's columns of the sequence's rows of the gradients; adds to that of the table.
-pub(super) fn backward(
+pub(super) fn backward<E: Source>(
     head: Head<'_>,
-    saved: &Saved<'_>,
+    saved: &Saved<'_, E>,
     distances: &Distances,
     scratch: &mut Scratch,
     out: &mut Gradients<'_>,
@@ -28,15 +28,14 @@ pub(super) fn backward(
     let (width, column, precision) = (head.width(), head.column(), head.precision);
     let (key_width, shared) = (head.key_width(), head.shares_keys_of_earlier());
     let scale = head.problem.layout.scale;
-    let inputs = &saved.inputs;
-    let (q, dy) = (head.queries(inputs.q), head.queries(saved.dy));
-    let (k, v) = (head.keys(inputs.k), head.keys(inputs.v));
+    let (q, dy) = (head.queries(saved.q), head.queries(saved.dy));
+    let (k, v) = (head.keys(saved.k), head.keys(saved.v));
 
     let stride = padded(q_len);
     let rows = strip_rows(k_len, stride);
     let [log_sum_exp, along, factors] = scratch.of_query.each_mut();
     let (log_sum_exp, along) = (grown(log_sum_exp, stride), grown(along, stride));
-    query_numbers(log_sum_exp, along, head, saved);
+    query_numbers(log_sum_exp, along, head, saved.of_queries());
     head.masks_into(&mut scratch.masks);
     let distances_summed = if out.table.is_empty() {
         0
@@ -48,7 +47,7 @@ pub(super) fn backward(
 
     let [left, keys, of_queries @ ..] = &mut scratch.packed;
     let [[q_columns, q_terms], [dy_columns, dy_terms]] =
-        as_right_factors(of_queries, [q, dy], precision);
+        as_right_factors(of_queries, q, dy, precision);
     for first in (0..k_len).step_by(rows) {
         let count = rows.min(k_len - first);
         let (k, v) = (k.row_range(first, count), v.row_range(first, count));
@@ -65,7 +64,7 @@ pub(super) fn backward(
 
         let strip = Strip {
             head,
-            saved,
+            ahead: saved.ahead(),
             distances,
             first,
             log_sum_exp,
@@ -110,11 +109,26 @@ pub(super) fn backward(
     }
 }
 
+impl<'a, E: Source> Saved<'a, E> {
+    /// What [`query_numbers`] reads.
+    pub(super) fn of_queries(&self) -> [&'a [f32]; 3] {
+        [self.dy, self.y, self.log_sum_exp]
+    }
+
+    pub(super) fn ahead(&self) -> Ahead<'a> {
+        Ahead {
+            queries: [ahead(self.q), self.dy, self.y],
+            keys: [ahead(self.k), ahead(self.v)],
+        }
+    }
+}
+
 /// The queries and the gradients of their outputs as right factors, transposed and as they are, which serve
 /// all strips.
-pub(super) fn as_right_factors<'a>(
+pub(super) fn as_right_factors<'a, E: Source>(
     packed: &'a mut [Packed; 4],
-    [q, dy]: [Matrix<'a>; 2],
+    q: Matrix<'a, E>,
+    dy: Matrix<'a>,
     precision: Precision,
 ) -> [[Factor<'a>; 2]; 2] {
     let [q_columns, q_terms, dy_columns, dy_terms] = packed;
@@ -134,7 +148,7 @@ pub(super) fn as_right_factors<'a>(
 #[derive(Clone, Copy)]
 pub(super) struct Strip<'a> {
     pub(super) head: Head<'a>,
-    pub(super) saved: &'a Saved<'a>,
+    pub(super) ahead: Ahead<'a>,
     pub(super) distances: &'a Distances,
     /// The first key.
     pub(super) first: usize,
@@ -148,20 +162,21 @@ pub(super) struct Strip<'a> {
 
 vectorized! {
     /// The log-sum-exp of each query, in base 2, and the sum of its probabilities times their
-    /// gradients.
+    /// gradients; from the output's gradient, the output and the log-sum-exp in base e.
     pub(super) fn query_numbers(
         log_sum_exp: &mut [f32],
         along: &mut [f32],
         head: Head<'_>,
-        saved: &Saved<'_>,
+        saved: [&[f32]; 3],
     ) {
+        let [dy, y, saved] = saved;
         let Sequence { q_first, q_len, .. } = head.sequence;
         for (i, log_sum_exp) in log_sum_exp[..q_len].iter_mut().enumerate() {
-            *log_sum_exp = saved.log_sum_exp[(q_first + i) * head.heads() + head.head] * LOG2_E;
+            *log_sum_exp = saved[(q_first + i) * head.heads() + head.head] * LOG2_E;
         }
         for (block, along) in along[..q_len].chunks_mut(LANES).enumerate() {
             let first = q_first + block * LANES;
-            dots(along, |i| head.row(saved.dy, first + i), |i| head.row(saved.y, first + i));
+            dots(along, |i| head.row(dy, first + i), |i| head.row(y, first + i));
         }
     }
 
@@ -174,14 +189,14 @@ vectorized! {
         factors: &mut [f32],
         strip: Strip<'_>,
     ) {
-        let Strip { head, saved, distances, .. } = strip;
-        let (sequence, inputs) = (head.sequence, &saved.inputs);
+        let Strip { head, ahead, distances, .. } = strip;
+        let sequence = head.sequence;
         let stride = padded(sequence.q_len);
         let biases = distances.of_head(head.head);
         let rows = scores.chunks_exact_mut(stride).zip(gradients.chunks_exact_mut(stride));
         for (j, (scores, gradients)) in (strip.first..).zip(rows) {
-            head.prefetch_next(&[inputs.q, saved.dy, saved.y], sequence.q_first + j);
-            head.prefetch_next_keys(&[inputs.k, inputs.v], sequence.k_first + j);
+            head.prefetch_next(&ahead.queries, sequence.q_first + j);
+            head.prefetch_next_keys(&ahead.keys, sequence.k_first + j);
             for (factor, mask) in factors.iter_mut().zip(strip.masks) {
                 *factor = mask.factor(j as u32);
             }

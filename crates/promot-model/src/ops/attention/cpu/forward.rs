@@ -1,18 +1,17 @@
 //! The forward pass of one head by strips of queries, with packed products.
 
-use super::super::Inputs;
 use super::distances::Distances;
-use super::head::{Head, Sequence};
+use super::head::{Ahead, Head, Sequence, ahead};
 use super::scratch::{Scratch, grown, strip_rows};
 use super::softmax::{normalize_rows, softmax_row};
 use super::wide::padded;
-use crate::gemm::{Matrix, matmul_packed};
+use crate::gemm::{Matrix, Source, matmul_packed};
 use crate::ops::parallel::vectorized;
 
 /// Writes the head's columns of the sequence's rows of the output and of the log-sum-exp.
-pub(super) fn forward(
+pub(super) fn forward<E: Source>(
     head: Head<'_>,
-    inputs: &Inputs<'_, [f32]>,
+    [q, k, v]: [&[E]; 3],
     distances: &Distances,
     scratch: &mut Scratch,
     y: &mut [f32],
@@ -20,20 +19,24 @@ pub(super) fn forward(
 ) {
     let Sequence { q_len, k_len, .. } = head.sequence;
     let [left, keys, values, ..] = &mut scratch.packed;
-    let keys = keys.pack_b(head.keys(inputs.k).t(), head.precision);
-    let values = values.pack_b(head.keys(inputs.v), head.precision);
+    let keys = keys.pack_b(head.keys(k).t(), head.precision);
+    let values = values.pack_b(head.keys(v), head.precision);
 
     let stride = padded(k_len);
     let rows = strip_rows(q_len, stride);
+    let ahead = Ahead {
+        queries: [ahead(q), &[], &[]],
+        keys: [ahead(k), ahead(v)],
+    };
     for first in (0..q_len).step_by(rows) {
         let count = rows.min(q_len - first);
         let strip = grown(&mut scratch.scores, count * stride);
         let [tops, sums, ..] = &mut scratch.of_query;
         let (tops, sums) = (grown(tops, count), grown(sums, count));
-        let queries = head.queries(inputs.q).row_range(first, count);
+        let queries = head.queries(q).row_range(first, count);
         let queries = left.pack_a(queries, head.precision);
         matmul_packed(strip, stride, queries, keys, false);
-        exponentials(strip, tops, sums, head, first, distances, inputs);
+        exponentials(strip, tops, sums, head, first, distances, ahead);
 
         let strip = Matrix::strided(strip, count, k_len, stride);
         let strip = left.pack_a(strip, head.precision);
@@ -53,7 +56,7 @@ vectorized! {
         head: Head<'_>,
         first: usize,
         distances: &Distances,
-        inputs: &Inputs<'_, [f32]>,
+        ahead: Ahead<'_>,
     ) {
         let sequence = head.sequence;
         let stride = padded(sequence.k_len);
@@ -65,8 +68,8 @@ vectorized! {
             let visible = sequence.visible(i);
             (*top, *sum) = softmax_row(row, &biases[at..][..stride], scale, visible);
             head.drop_query(row, i);
-            head.prefetch_next(&[inputs.q], sequence.q_first + i);
-            head.prefetch_next_keys(&[inputs.k, inputs.v], sequence.k_first + i);
+            head.prefetch_next(&ahead.queries, sequence.q_first + i);
+            head.prefetch_next_keys(&ahead.keys, sequence.k_first + i);
         }
     }
 

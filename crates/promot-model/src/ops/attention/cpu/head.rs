@@ -1,7 +1,7 @@
 //! Where one head of one sequence lies in the tensors.
 
 use super::super::Problem;
-use crate::gemm::{Matrix, Precision};
+use crate::gemm::{Element, Matrix, Precision};
 use crate::ops::dropout::{DropoutKey, Mask};
 
 /// One sequence: rows of its queries and keys.
@@ -12,6 +12,8 @@ pub(super) struct Sequence {
     pub(super) k_first: usize,
     pub(super) k_len: usize,
     causal: bool,
+    /// The index of its first query among all, by which dropout is drawn.
+    drawn_as: usize,
 }
 
 impl Sequence {
@@ -27,7 +29,17 @@ impl Sequence {
             k_first: k[0],
             k_len: k[1] - k[0],
             causal: layout.causal,
+            drawn_as: q[0],
         })
+    }
+
+    /// The same in tensors that hold nothing but its rows.
+    pub(super) fn by_itself(self) -> Self {
+        Self {
+            q_first: 0,
+            k_first: 0,
+            ..self
+        }
     }
 
     /// Whether there is nothing to compute.
@@ -132,7 +144,7 @@ impl<'a> Head<'a> {
     }
 
     /// This head's columns of the sequence's queries, or of something of their shape.
-    pub(super) fn queries<'x>(&self, x: &'x [f32]) -> Matrix<'x> {
+    pub(super) fn queries<'x, E: Element>(&self, x: &'x [E]) -> Matrix<'x, E> {
         let Sequence { q_first, q_len, .. } = self.sequence;
         Matrix::strided(
             self.starting_at_row(x, q_first),
@@ -143,7 +155,7 @@ impl<'a> Head<'a> {
     }
 
     /// This head's columns of the sequence's keys, or of something of their shape.
-    pub(super) fn keys<'x>(&self, x: &'x [f32]) -> Matrix<'x> {
+    pub(super) fn keys<'x, E: Element>(&self, x: &'x [E]) -> Matrix<'x, E> {
         let Sequence { k_first, k_len, .. } = self.sequence;
         let first = k_first * self.key_width() + self.key_column();
         Matrix::strided(&x[first..], k_len, self.d(), self.key_width())
@@ -151,7 +163,7 @@ impl<'a> Head<'a> {
 
     /// `x` from the head's first column of row `row` on.
     #[inline(always)]
-    pub(super) fn starting_at_row<'x>(&self, x: &'x [f32], row: usize) -> &'x [f32] {
+    pub(super) fn starting_at_row<'x, E>(&self, x: &'x [E], row: usize) -> &'x [E] {
         &x[row * self.width() + self.column()..]
     }
 
@@ -190,7 +202,7 @@ impl<'a> Head<'a> {
     /// are those of the keys.
     #[inline(always)]
     pub(super) fn mask(&self, key: DropoutKey, i: usize) -> Mask {
-        let query = (self.sequence.q_first + i) * self.heads() + self.head;
+        let query = (self.sequence.drawn_as + i) * self.heads() + self.head;
         key.at(query as u64).mask()
     }
 
@@ -240,6 +252,18 @@ impl<'a> Head<'a> {
             prefetch(x.get(first..first + self.d()).unwrap_or_default());
         }
     }
+}
+
+/// What the next head reads, asked for while the present one is computed: of queries and of keys.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead<'a> {
+    pub(super) queries: [&'a [f32]; 3],
+    pub(super) keys: [&'a [f32]; 2],
+}
+
+/// `x`, if it was written by an op before; bf16 is what was computed right before, and still in the cache.
+pub(super) fn ahead<E: Element>(x: &[E]) -> &[f32] {
+    E::as_f32(x).unwrap_or_default()
 }
 
 /// Asks for `values` to be brought into the second-level cache.

@@ -9,6 +9,7 @@ mod fresh;
 mod head;
 mod merge;
 mod scratch;
+mod sequences;
 mod short;
 mod softmax;
 mod states;
@@ -24,13 +25,16 @@ use self::fixed::HostFixedKeys;
 use self::fresh::Fresh;
 use self::head::{Head, Sequence};
 use self::scratch::Scratch;
+pub(in crate::ops) use self::sequences::Sequences;
 use super::{InputGradients, Inputs, Kernels, Problem};
 use crate::backend::{Host, HostTensor};
 use crate::gemm::Precision;
 
-/// What the backward pass reads.
-struct Saved<'a> {
-    inputs: Inputs<'a, [f32]>,
+/// What the backward pass reads: as in [`Inputs`], with queries, keys and values in any numbers.
+struct Saved<'a, E = f32> {
+    q: &'a [E],
+    k: &'a [E],
+    v: &'a [E],
     dy: &'a [f32],
     y: &'a [f32],
     log_sum_exp: &'a [f32],
@@ -56,8 +60,9 @@ impl Kernels for Host {
                 if sequence.q_len < short::FEW {
                     short::forward(&heads, &inputs, &distances, scratch, y, log_sum_exp);
                 } else {
+                    let tensors = [inputs.q, inputs.k, inputs.v];
                     for head in heads {
-                        forward::forward(head, &inputs, &distances, scratch, y, log_sum_exp);
+                        forward::forward(head, tensors, &distances, scratch, y, log_sum_exp);
                     }
                 }
             },
@@ -104,7 +109,9 @@ impl Kernels for Host {
             [inputs.q, inputs.k, inputs.v].map(|input| Fresh::new(input.len()));
         let distances = Distances::new(inputs.bias, problem, Along::Queries);
         let saved = Saved {
-            inputs,
+            q: inputs.q,
+            k: inputs.k,
+            v: inputs.v,
             dy,
             y,
             log_sum_exp,

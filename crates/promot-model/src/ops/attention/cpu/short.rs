@@ -143,17 +143,17 @@ fn backward_block(
     along: &[f32],
     out: &mut Gradients<'_>,
 ) {
-    let (sequence, inputs) = (head.sequence, &saved.inputs);
+    let sequence = head.sequence;
     let (scale, biases) = (head.problem.layout.scale, distances.of_head(head.head));
     let count = LANES.min(sequence.k_len - first);
-    let key = |j| head.key_row(inputs.k, sequence.k_first + first + j);
-    let value = |j| head.key_row(inputs.v, sequence.k_first + first + j);
+    let key = |j| head.key_row(saved.k, sequence.k_first + first + j);
+    let value = |j| head.key_row(saved.v, sequence.k_first + first + j);
     // By query: probabilities as they were used, and gradients of scores.
     let mut probabilities = [[0.0; LANES]; FEW];
     let mut gradients = [[0.0; LANES]; FEW];
     for i in 0..sequence.q_len {
         let query = sequence.q_first + i;
-        let (q, dy) = (head.row(inputs.q, query), head.row(saved.dy, query));
+        let (q, dy) = (head.row(saved.q, query), head.row(saved.dy, query));
         let log_sum_exp = saved.log_sum_exp[query * head.heads() + head.head] * LOG2_E;
         let (p, ds) = (&mut probabilities[i], &mut gradients[i]);
         dots(&mut p[..count], |_| q, key);
@@ -192,7 +192,7 @@ fn backward_block(
         let weights = of_queries(&probabilities);
         let dv = head.key_row_mut(out.dv, first + j);
         add_weighted(dv, &weights[..sequence.q_len], row);
-        let row = |i| head.row(inputs.q, sequence.q_first + i);
+        let row = |i| head.row(saved.q, sequence.q_first + i);
         let weights = of_queries(&gradients);
         let dk = head.key_row_mut(out.dk, first + j);
         add_weighted(dk, &weights[..sequence.q_len], row);

@@ -10,7 +10,7 @@ use super::wide::padded;
 use super::{Saved, heads_of, run, split};
 use crate::backend::Host;
 use crate::gemm::{Matrix, matmul_packed};
-use crate::ops::attention::{Inputs, Problem};
+use crate::ops::attention::Problem;
 
 impl Host {
     /// The gradient of the queries, `(Tq, D)`; adds to that of the states, `(Tk, D)`, if it is wanted. As
@@ -29,12 +29,9 @@ impl Host {
         let width = problem.d_kv;
         let distances = Distances::new(None, problem, Along::Queries);
         let saved = Saved {
-            inputs: Inputs {
-                q,
-                k: states,
-                v: states,
-                bias: None,
-            },
+            q,
+            k: states,
+            v: states,
             dy,
             y,
             log_sum_exp,
@@ -71,18 +68,18 @@ fn backward(
 ) {
     let Sequence { q_len, k_len, .. } = head.sequence;
     let (width, precision) = (head.d(), head.precision);
-    let (q, dy) = (head.queries(saved.inputs.q), head.queries(saved.dy));
-    let states = head.keys(saved.inputs.k);
+    let (q, dy) = (head.queries(saved.q), head.queries(saved.dy));
+    let states = head.keys(saved.k);
     let stride = padded(q_len);
     let rows = strip_rows(k_len, stride);
     let [log_sum_exp, along, factors] = scratch.of_query.each_mut();
     let (log_sum_exp, along) = (grown(log_sum_exp, stride), grown(along, stride));
-    query_numbers(log_sum_exp, along, head, saved);
+    query_numbers(log_sum_exp, along, head, saved.of_queries());
     head.masks_into(&mut scratch.masks);
 
     let [left, terms, of_queries @ ..] = &mut scratch.packed;
     let [[q_columns, q_terms], [dy_columns, dy_terms]] =
-        as_right_factors(of_queries, [q, dy], precision);
+        as_right_factors(of_queries, q, dy, precision);
     for first in (0..k_len).step_by(rows) {
         let count = rows.min(k_len - first);
         let states = states.row_range(first, count);
@@ -93,7 +90,7 @@ fn backward(
         matmul_packed(gradients, stride, packed, dy_columns, false);
         let strip = Strip {
             head,
-            saved,
+            ahead: saved.ahead(),
             distances,
             first,
             log_sum_exp,
