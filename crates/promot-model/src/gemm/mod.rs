@@ -46,3 +46,4 @@ pub(crate) use part::Part;
 pub use precision::Precision;
 pub(crate) use product::matmul_part;
 pub use product::{Right, add_product, matmul, matmul_packed, matmul_serial, product, products};
+pub(crate) use scratch::unfilled;

@@ -6,10 +6,12 @@
 //! second one holds what rounding took away, again rounded. Missing rows and terms are zeros.
 
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 use half::bf16;
 
 use super::matrix::{Element, Matrix};
+use super::scratch::unfilled;
 
 /// Rows of `a` and columns of `b` in one panel: two tiles.
 pub(super) const PANEL: usize = 32;
@@ -22,7 +24,6 @@ pub(super) const TILE_LEN: usize = TILE_ROWS * TILE_TERMS;
 
 /// 64 bytes where a cache line starts.
 #[repr(C, align(64))]
-#[derive(Clone, Copy)]
 struct Line([u16; 32]);
 
 const LINES_OF_TILE: usize = TILE_LEN / 32;
@@ -39,7 +40,8 @@ pub(super) enum Side {
 /// A packed factor.
 #[derive(Default)]
 pub(super) struct Panels {
-    lines: Vec<Line>,
+    /// Those of the panels are written by [`PanelsPart::fill`]: memory is not filled with zeros first.
+    lines: Vec<MaybeUninit<Line>>,
     /// Rows of `a`, columns of `b`.
     pub(super) width: usize,
     pub(super) terms: usize,
@@ -66,14 +68,14 @@ impl Panels {
         self.lines[first..].as_ptr().cast()
     }
 
-    /// Makes room for a factor; the contents are those of whatever was here before.
+    /// Makes room for a factor; the contents are whatever was there before.
     pub(super) fn resize(&mut self, width: usize, terms: usize, planes: usize) {
         self.width = width;
         self.terms = terms;
         self.planes = planes;
         let lines = self.panel_lines() * self.count();
         if self.lines.len() < lines {
-            self.lines.resize(lines, Line([0; 32]));
+            self.lines = unfilled(lines);
         }
     }
 
@@ -99,7 +101,7 @@ impl Panels {
 
 /// Some panels of a packed factor.
 pub(super) struct PanelsPart<'a> {
-    lines: &'a mut [Line],
+    lines: &'a mut [MaybeUninit<Line>],
     first: usize,
     steps: usize,
     planes: usize,
@@ -111,7 +113,7 @@ impl PanelsPart<'_> {
         2 * self.planes * LINES_OF_TILE
     }
 
-    /// Packs this part of `matrix`, whose rows are the panels' rows (or columns, for `b`) and whose
+    /// Packs this part of `matrix`, all of it, whose rows are the panels' rows (or columns, for `b`) and whose
     /// columns are the terms.
     ///
     /// # Safety
@@ -300,7 +302,7 @@ unsafe fn fill_tiles<E: Source, const LOW: bool>(
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store(lines: &mut [Line], tile: &[__m512i; 16]) {
+fn store(lines: &mut [MaybeUninit<Line>], tile: &[__m512i; 16]) {
     for (line, values) in lines.iter_mut().zip(tile) {
         store_line(line, *values);
     }
@@ -308,9 +310,9 @@ fn store(lines: &mut [Line], tile: &[__m512i; 16]) {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store_line(line: &mut Line, values: __m512i) {
+fn store_line(line: &mut MaybeUninit<Line>, values: __m512i) {
     // SAFETY: a line is 64 bytes and aligned to them.
-    unsafe { _mm512_store_si512(std::ptr::from_mut(line).cast(), values) };
+    unsafe { _mm512_store_si512(line.as_mut_ptr().cast(), values) };
 }
 
 /// 32 numbers to bf16, and what that took away to bf16.

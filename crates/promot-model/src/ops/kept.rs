@@ -5,15 +5,8 @@ use std::mem::MaybeUninit;
 use half::bf16;
 
 use super::parallel::vectorized;
+pub(super) use crate::gemm::unfilled;
 use crate::gemm::{Element, Source};
-
-/// Memory for `len` values that was not filled.
-pub(super) fn unfilled<E>(len: usize) -> Vec<MaybeUninit<E>> {
-    let mut values = Vec::with_capacity(len);
-    // SAFETY: so many places there are, and what they hold may be anything.
-    unsafe { values.set_len(len) };
-    values
-}
 
 /// The values that were written to [`unfilled`] memory.
 ///
@@ -29,19 +22,13 @@ pub(super) unsafe fn filled<E: Copy>(values: Vec<MaybeUninit<E>>) -> Vec<E> {
 
 /// A number in memory that is kept for later.
 pub(super) trait Kept: Source {
-    /// Rounds `values` to this type.
-    fn narrow(values: &[f32], out: &mut [Self]);
-    /// The same into memory that was not filled before: all of it is then.
+    /// Rounds `values` to this type, into memory that need not be filled before: all of it is then.
     fn narrow_into(values: &[f32], out: &mut [MaybeUninit<Self>]);
     /// Reads them back.
     fn widen(values: &[Self], out: &mut [f32]);
 }
 
 impl Kept for f32 {
-    fn narrow(values: &[f32], out: &mut [f32]) {
-        out.copy_from_slice(values);
-    }
-
     fn narrow_into(values: &[f32], out: &mut [MaybeUninit<f32>]) {
         copy_into(values, out);
     }
@@ -52,10 +39,6 @@ impl Kept for f32 {
 }
 
 impl Kept for bf16 {
-    fn narrow(values: &[f32], out: &mut [bf16]) {
-        narrow(values, out);
-    }
-
     fn narrow_into(values: &[f32], out: &mut [MaybeUninit<bf16>]) {
         narrow_into(values, out);
     }
@@ -66,12 +49,6 @@ impl Kept for bf16 {
 }
 
 vectorized! {
-    fn narrow(values: &[f32], out: &mut [bf16]) {
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = <bf16 as Element>::from_f32(*value);
-        }
-    }
-
     fn copy_into(values: &[f32], out: &mut [MaybeUninit<f32>]) {
         assert_eq!(values.len(), out.len(), "as many values as places");
         for (out, value) in out.iter_mut().zip(values) {

@@ -1,5 +1,7 @@
 //! The backward pass of the sublayer.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::super::activation::{gated_backward, relu_backward};
@@ -8,6 +10,7 @@ use super::collected::{Collected, CollectedBlock};
 use super::{Factors, SCRATCH, SavedBlock, Shared, chunks, columns_of, drop_chunk, terms_of};
 use crate::backend::Host;
 use crate::gemm::{Matrix, Precision, matmul_part};
+use crate::ops::dropout::drop_rows;
 use crate::ops::kept::Kept;
 use crate::ops::parallel::{add_assign, row_block, sized};
 use crate::ops::rms_norm::{norm_dw_rows, norm_dx_rows, norm_rows};
@@ -65,7 +68,8 @@ pub(super) fn backward<E: Kept>(
             for dnorm in &dnorms {
                 add_assign(&mut weights.norm, dnorm);
             }
-            collected.add_to(weights, dy.len() / width, problem, precision);
+            // SAFETY: the blocks above are all rows of `dy`, and `backward_block` fills those of its block.
+            unsafe { collected.add_to(weights, dy.len() / width, problem, precision) };
         }
     }
     dy
@@ -86,14 +90,18 @@ fn backward_block<E: Kept>(
     let Problem { width, hidden, .. } = *problem;
     let rows = dy.len() / width;
     SCRATCH.with_borrow_mut(|scratch| {
-        let dz = sized(&mut scratch.wide, rows * width);
-        dz.copy_from_slice(dy);
-        drop_chunk(dz, problem.output_dropout, first_row, 0, width);
+        let mut dz = &*dy;
+        if let Some(key) = problem.output_dropout {
+            let dropped = sized(&mut scratch.wide, rows * width);
+            dropped.copy_from_slice(dy);
+            drop_rows(dropped, width, first_row, 0, key);
+            dz = dropped;
+        }
         if let Some(collected) = &mut collected {
-            E::narrow(dz, collected.dz);
+            E::narrow_into(dz, collected.dz);
             let normed = sized(&mut scratch.normed, rows * width);
             norm_rows(normed, x, shared.norm, problem.eps);
-            E::narrow(normed, collected.normed);
+            E::narrow_into(normed, collected.normed);
         }
         let dz = Matrix::new(dz, rows, width);
         let dz = scratch.packed.pack_a(dz, shared.precision);
@@ -143,11 +151,17 @@ fn backward_block<E: Kept>(
 }
 
 /// Puts a chunk of columns in its place in rows of `hidden` columns.
-fn scatter<E: Kept>(out: &mut [E], chunk: &[f32], first: usize, columns: usize, hidden: usize) {
+fn scatter<E: Kept>(
+    out: &mut [MaybeUninit<E>],
+    chunk: &[f32],
+    first: usize,
+    columns: usize,
+    hidden: usize,
+) {
     for (out, chunk) in out
         .chunks_exact_mut(hidden)
         .zip(chunk.chunks_exact(columns))
     {
-        E::narrow(chunk, &mut out[first..][..columns]);
+        E::narrow_into(chunk, &mut out[first..][..columns]);
     }
 }

@@ -1,41 +1,41 @@
 //! What the gradients of weights are computed from: sums over rows, for a group of blocks at once.
 
+use std::mem::MaybeUninit;
+
 use super::super::{Problem, WeightGradients};
 use crate::gemm::{Matrix, Packed, Precision, Right, add_product};
-use crate::ops::kept::Kept;
+use crate::ops::kept::{Kept, unfilled};
 
 /// What the gradients of weights are computed from, for the rows of a group of blocks.
-#[derive(Default)]
 pub(super) struct Collected<E> {
     /// The normalised input, `(rows, D)`.
-    normed: Vec<E>,
+    normed: Vec<MaybeUninit<E>>,
     /// Gradient of the second projection's output, `(rows, D)`.
-    dz: Vec<E>,
+    dz: Vec<MaybeUninit<E>>,
     /// The activations, `(rows, F)`.
-    h: Vec<E>,
+    h: Vec<MaybeUninit<E>>,
     /// Gradients of the first projections' outputs, `(rows, F)`.
-    dgate: Vec<E>,
-    dup: Vec<E>,
+    dgate: Vec<MaybeUninit<E>>,
+    dup: Vec<MaybeUninit<E>>,
 }
 
 /// A block's part of [`Collected`].
 pub(super) struct CollectedBlock<'a, E> {
-    pub(super) normed: &'a mut [E],
-    pub(super) dz: &'a mut [E],
-    pub(super) h: &'a mut [E],
-    pub(super) dgate: &'a mut [E],
-    pub(super) dup: &'a mut [E],
+    pub(super) normed: &'a mut [MaybeUninit<E>],
+    pub(super) dz: &'a mut [MaybeUninit<E>],
+    pub(super) h: &'a mut [MaybeUninit<E>],
+    pub(super) dgate: &'a mut [MaybeUninit<E>],
+    pub(super) dup: &'a mut [MaybeUninit<E>],
 }
 
 impl<E: Kept> Collected<E> {
     pub(super) fn new(rows: usize, problem: &Problem, gated: bool) -> Self {
-        let zeros = |len: usize| vec![E::default(); len];
         Self {
-            normed: zeros(rows * problem.width),
-            dz: zeros(rows * problem.width),
-            h: zeros(rows * problem.hidden),
-            dgate: zeros(if gated { rows * problem.hidden } else { 0 }),
-            dup: zeros(rows * problem.hidden),
+            normed: unfilled(rows * problem.width),
+            dz: unfilled(rows * problem.width),
+            h: unfilled(rows * problem.hidden),
+            dgate: unfilled(if gated { rows * problem.hidden } else { 0 }),
+            dup: unfilled(rows * problem.hidden),
         }
     }
 
@@ -59,7 +59,10 @@ impl<E: Kept> Collected<E> {
     }
 
     /// Adds the sums over the first `rows` rows.
-    pub(super) fn add_to(
+    ///
+    /// # Safety
+    /// Blocks with these rows were filled.
+    pub(super) unsafe fn add_to(
         &self,
         gradients: &mut WeightGradients<Vec<f32>>,
         rows: usize,
@@ -67,17 +70,20 @@ impl<E: Kept> Collected<E> {
         precision: Precision,
     ) {
         let Problem { width, hidden, .. } = *problem;
+        let rows_of = |values, columns| {
+            // SAFETY: the rows were filled (the caller's promise).
+            unsafe { filled_rows(values, rows, columns) }
+        };
+        let [normed, dz] = [&self.normed, &self.dz].map(|x| rows_of(x, width));
+        let [h, dup] = [&self.h, &self.dup].map(|x| rows_of(x, hidden));
         let mut packed = Packed::default();
-        let normed = packed.par_pack_b(rows_of(&self.normed, rows, width), precision);
+        let normed = packed.par_pack_b(normed, precision);
         if let Some(gate) = &mut gradients.gate {
-            let dgate = rows_of(&self.dgate, rows, hidden).t();
-            add_product(&mut gate.0, dgate, Right::from(normed), precision);
+            let dgate = rows_of(&self.dgate, hidden);
+            add_product(&mut gate.0, dgate.t(), Right::from(normed), precision);
         }
-        let dup = rows_of(&self.dup, rows, hidden).t();
-        add_product(&mut gradients.up.0, dup, Right::from(normed), precision);
-        let dz = rows_of(&self.dz, rows, width).t();
-        let h = rows_of(&self.h, rows, hidden);
-        add_product(&mut gradients.down.0, dz, h, precision);
+        add_product(&mut gradients.up.0, dup.t(), Right::from(normed), precision);
+        add_product(&mut gradients.down.0, dz.t(), h, precision);
     }
 }
 
@@ -99,6 +105,14 @@ impl<'a, E> CollectedBlock<'a, E> {
     }
 }
 
-fn rows_of<E: Kept>(values: &[E], rows: usize, columns: usize) -> Matrix<'_, E> {
-    Matrix::new(&values[..rows * columns], rows, columns)
+/// # Safety
+/// The rows were filled.
+unsafe fn filled_rows<E: Kept>(
+    values: &[MaybeUninit<E>],
+    rows: usize,
+    columns: usize,
+) -> Matrix<'_, E> {
+    // SAFETY: as the caller promises.
+    let values = unsafe { values[..rows * columns].assume_init_ref() };
+    Matrix::new(values, rows, columns)
 }
