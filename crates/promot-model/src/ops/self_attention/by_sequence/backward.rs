@@ -4,9 +4,9 @@ use std::mem::MaybeUninit;
 
 use half::bf16;
 
-use super::{BLOCK, Group, PRECISION, SCRATCH, Saved, Scratch, rows_of, run, span};
+use super::{BLOCK, Group, PRECISION, SCRATCH, Saved, Scratch, Shared, rows_of, run, span};
 use crate::backend::{Device as _, Host};
-use crate::gemm::{Factor, Matrix, add_product, matmul_packed};
+use crate::gemm::{Matrix, add_product, matmul_packed};
 use crate::ops::attention::Sequences;
 use crate::ops::dropout::drop_rows;
 use crate::ops::kept::{Kept as _, filled, unfilled};
@@ -15,17 +15,12 @@ use crate::ops::projection::{NormInput, add_weight_gradients};
 use crate::ops::rms_norm::{norm_dw_rows, norm_dx_rows};
 use crate::ops::self_attention::{Gradients, Problem, Tensors, WeightGradients};
 
-/// What all tasks read.
-struct Shared<'a> {
-    norm: &'a [f32],
-    /// The projections to queries, keys and values, and how many columns each has given.
-    qkv: [(Factor<'a>, usize); 3],
-    o: Factor<'a>,
-    sequences: Sequences<'a>,
-    problem: &'a Problem,
-    /// Whether gradients of weights are wanted.
-    tuned: bool,
-    /// Values of the bias table, if its gradient is wanted.
+/// Which gradients are wanted beside the input's.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// Those of weights.
+    weights: bool,
+    /// That of the bias table: its values, or 0.
     table_len: usize,
 }
 
@@ -69,7 +64,9 @@ pub(in crate::ops::self_attention) fn backward(
         o: tensors.o.factor(),
         sequences: Sequences::back(&problem.attention, tensors.bias, PRECISION),
         problem,
-        tuned: weights.is_some(),
+    };
+    let wanted = Wanted {
+        weights: weights.is_some(),
         table_len: buckets.map_or(0, |buckets| buckets.num_buckets * heads),
     };
     let groups = Group::all(layout);
@@ -83,7 +80,7 @@ pub(in crate::ops::self_attention) fn backward(
         add_product(&mut weights.o.0, dz.t(), attended, PRECISION);
     }
 
-    let kept = if shared.tuned { 1 } else { 0 };
+    let kept = usize::from(wanted.weights);
     let mut dqkv = features.map(|features| unfilled(kept * tokens * features));
     let [dq, dk, dv] = &mut dqkv;
     let tasks = (groups.iter())
@@ -92,15 +89,12 @@ pub(in crate::ops::self_attention) fn backward(
         .zip(rows_of(dk, &groups, kept * features[1]))
         .zip(rows_of(dv, &groups, kept * features[2]))
         .map(|((((group, dy), dq), dk), dv)| {
-            let mut columns = features.iter();
+            let qkv = |i: usize| &saved.qkv[i][span(&group.rows, features[i])];
             let rows = Rows {
                 x: &tensors.x[span(&group.rows, width)],
                 dy,
                 dropped: dropped.as_ref().map(|dz| &dz[span(&group.rows, width)]),
-                qkv: saved.qkv.each_ref().map(|x| {
-                    let columns = columns.next().expect("three projections");
-                    &x[span(&group.rows, *columns)]
-                }),
+                qkv: std::array::from_fn(qkv),
                 attended: &saved.attended[span(&group.rows, features[0])],
                 log_sum_exp: &saved.log_sum_exp[span(&group.rows, heads)],
                 dqkv: [dq, dk, dv],
@@ -108,10 +102,10 @@ pub(in crate::ops::self_attention) fn backward(
             (group, rows)
         });
     let shares = run(tasks.collect(), |group, rows| {
-        SCRATCH.with_borrow_mut(|scratch| backward_group(group, rows, &shared, scratch))
+        SCRATCH.with_borrow_mut(|scratch| backward_group(group, rows, &shared, wanted, scratch))
     });
 
-    let mut dbias = with_bias.then(|| vec![0.0; shared.table_len]);
+    let mut dbias = with_bias.then(|| vec![0.0; wanted.table_len]);
     for share in &shares {
         if let Some(dbias) = &mut dbias {
             add_assign(dbias, &share.table);
@@ -143,6 +137,7 @@ fn backward_group(
     group: &Group,
     rows: Rows<'_>,
     shared: &Shared<'_>,
+    wanted: Wanted,
     scratch: &mut Scratch,
 ) -> Shares {
     let Problem { attention, eps, .. } = shared.problem;
@@ -166,7 +161,7 @@ fn backward_group(
         sized(dk, len * columns[1]),
         sized(dv, len * columns[2]),
     ];
-    let mut table = vec![0.0; shared.table_len];
+    let mut table = vec![0.0; wanted.table_len];
     for (index, part) in group.sequences(layout) {
         let [wide, narrow] = [span(&part, features), span(&part, columns[1])];
         let [q, k, v] = rows.qkv;
@@ -185,13 +180,13 @@ fn backward_group(
         ];
         (shared.sequences).backward(index, tensors, of_queries, out);
     }
-    if shared.tuned {
+    if wanted.weights {
         for (kept, gradient) in rows.dqkv.into_iter().zip(&dqkv) {
             bf16::narrow_into(gradient, kept);
         }
     }
 
-    let mut norm = vec![0.0; if shared.tuned { width } else { 0 }];
+    let mut norm = vec![0.0; if wanted.weights { width } else { 0 }];
     for block in group.blocks() {
         let dn = sized(&mut scratch.block, block.len() * width);
         for (i, (gradient, &(factor, columns))) in dqkv.iter().zip(&shared.qkv).enumerate() {
@@ -201,7 +196,7 @@ fn backward_group(
         }
         let block = span(&block, width);
         let (x, dx) = (&rows.x[block.clone()], &mut rows.dy[block]);
-        if shared.tuned {
+        if wanted.weights {
             norm_dw_rows(&mut norm, dn, x, *eps);
         }
         norm_dx_rows(dx, dn, x, shared.norm, *eps);

@@ -4,25 +4,15 @@ use std::mem::MaybeUninit;
 
 use half::bf16;
 
-use super::{Group, PRECISION, SCRATCH, Saved, Scratch, rows_of, run, span};
+use super::{Group, PRECISION, SCRATCH, Saved, Scratch, Shared, rows_of, run, span};
 use crate::backend::{Device as _, Host};
-use crate::gemm::{Factor, Matrix, matmul_packed};
+use crate::gemm::{Matrix, matmul_packed};
 use crate::ops::attention::Sequences;
 use crate::ops::dropout::add_dropped_rows;
 use crate::ops::kept::{Kept as _, filled, unfilled};
 use crate::ops::parallel::sized;
 use crate::ops::rms_norm::norm_rows;
 use crate::ops::self_attention::{Problem, Tensors};
-
-/// What all tasks read.
-struct Shared<'a> {
-    norm: &'a [f32],
-    /// The projections to queries, keys and values, and how many columns each gives.
-    qkv: [(Factor<'a>, usize); 3],
-    o: Factor<'a>,
-    sequences: Sequences<'a>,
-    problem: &'a Problem,
-}
 
 /// A group's rows of the input, and of what is filled.
 struct Rows<'a> {
@@ -115,8 +105,7 @@ fn forward_group(group: &Group, rows: Rows<'_>, shared: &Shared<'_>, scratch: &m
 
     let attended = sized(&mut scratch.attended, group.rows.len() * features);
     for (index, rows) in group.sequences(layout) {
-        let mut columns = shared.qkv.iter().map(|(_, columns)| *columns);
-        let tensors = qkv.map(|x| &x[span(&rows, columns.next().expect("three projections"))]);
+        let tensors = std::array::from_fn(|i| &qkv[i][span(&rows, shared.qkv[i].1)]);
         let y = &mut attended[span(&rows, features)];
         let log_sum_exp = &mut log_sum_exp[span(&rows, layout.num_heads)];
         (shared.sequences).forward(index, tensors, y, log_sum_exp);

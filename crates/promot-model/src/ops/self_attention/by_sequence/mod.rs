@@ -13,7 +13,8 @@ use rayon::prelude::*;
 
 pub(super) use self::backward::backward;
 pub(super) use self::forward::forward;
-use crate::gemm::{Packed, Precision};
+use super::Problem;
+use crate::gemm::{Factor, Packed, Precision};
 use crate::ops::attention::{Layout, Sequences};
 
 /// What products are computed in, and their factors kept.
@@ -30,6 +31,18 @@ pub struct Saved {
     attended: Vec<bf16>,
     /// `(T, H)`.
     log_sum_exp: Vec<f32>,
+}
+
+/// What all tasks read.
+struct Shared<'a> {
+    norm: &'a [f32],
+    /// The projections to queries, keys and values, and how many columns each gives; transposed in the forward
+    /// pass.
+    qkv: [(Factor<'a>, usize); 3],
+    /// The output's projection; transposed in the forward pass.
+    o: Factor<'a>,
+    sequences: Sequences<'a>,
+    problem: &'a Problem,
 }
 
 /// Neighbouring sequences that one task computes: as many as have rows for a block.
