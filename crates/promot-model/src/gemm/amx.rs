@@ -6,9 +6,8 @@
 
 use std::arch::asm;
 
-use super::dot;
-use super::panels::{PANEL, TILE_ROWS};
-use super::tiled::Multiply;
+use super::multiply::Multiply;
+use super::panels::{self, PANEL, TILE_ROWS};
 
 /// Whether the processor has the instructions used here and the kernel lets this process use them.
 pub(super) fn is_available() -> bool {
@@ -17,8 +16,7 @@ pub(super) fn is_available() -> bool {
     // CPUID leaf 7: AMX-BF16 and AMX-TILE. std's detection of them is not stable.
     let leaf = std::arch::x86_64::__cpuid_count(7, 0);
     let has_amx = leaf.edx & (1 << 22) != 0 && leaf.edx & (1 << 24) != 0;
-    // Factors are packed with the instructions that the other kernels for panels need.
-    if !has_amx || !dot::is_available() {
+    if !has_amx || !panels::are_possible() {
         return false;
     }
     // SAFETY: arch_prctl with this request only asks for the permission to use the tile registers;

@@ -6,19 +6,10 @@
 
 use std::arch::x86_64::*;
 
+use super::multiply::Multiply;
 use super::panels::{TILE_LEN, TILE_ROWS, TILE_TERMS};
-use super::tiled::Multiply;
 
-/// Whether the processor has the instructions used here, and those that pack.
-pub(super) fn is_available() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512bf16")
-}
-
-/// The instructions, where [`is_available`] has returned true.
+/// The instructions, where [`are_possible`](super::panels::are_possible) has returned true.
 pub(super) struct DotProducts;
 
 impl Multiply for DotProducts {
@@ -48,7 +39,7 @@ const ROWS: usize = 8;
 /// times 32 terms.
 ///
 /// # Safety
-/// [`is_available`] has returned true. Each of the panels holds `steps * 2` tiles; `c` has `rows` rows, at most
+/// The processor has the instructions. Each of the panels holds `steps * 2` tiles; `c` has `rows` rows, at most
 /// 32, of 32 values, `stride` values apart, that nobody else uses meanwhile.
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn multiply_panels(

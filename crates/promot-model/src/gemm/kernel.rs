@@ -63,7 +63,7 @@ impl Kernel {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Self::Amx => super::amx::is_available(),
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Self::Avx512Bf16 => super::dot::is_available(),
+            Self::Avx512Bf16 => super::panels::are_possible(),
             Self::Portable => true,
         }
     }

@@ -21,6 +21,8 @@ mod dot;
 mod grid;
 mod kernel;
 mod matrix;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod multiply;
 mod packed;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod panels;
@@ -33,6 +35,7 @@ mod scratch;
 mod tests;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tiled;
+mod unfilled;
 
 pub(crate) use kernel::packs_bf16;
 pub use kernel::{KERNEL_VARIABLE, UnknownKernels, check_kernels, kernel_name};
@@ -46,4 +49,4 @@ pub(crate) use part::Part;
 pub use precision::Precision;
 pub(crate) use product::matmul_part;
 pub use product::{Right, add_product, matmul, matmul_packed, matmul_serial, product, products};
-pub(crate) use scratch::unfilled;
+pub(crate) use unfilled::{filled, unfilled};

@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 use half::bf16;
 
 use super::matrix::{Element, Matrix};
-use super::scratch::unfilled;
+use super::unfilled::unfilled;
 
 /// Rows of `a` and columns of `b` in one panel: two tiles.
 pub(super) const PANEL: usize = 32;
@@ -21,6 +21,15 @@ pub(super) const TILE_ROWS: usize = 16;
 pub(super) const TILE_TERMS: usize = 32;
 /// bf16 values in one tile.
 pub(super) const TILE_LEN: usize = TILE_ROWS * TILE_TERMS;
+
+/// Whether the processor has the instructions that pack panels, and multiply what is in them.
+pub(super) fn are_possible() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512bf16")
+}
 
 /// 64 bytes where a cache line starts.
 #[repr(C, align(64))]
@@ -117,7 +126,7 @@ impl PanelsPart<'_> {
     /// columns are the terms.
     ///
     /// # Safety
-    /// The processor has what [`super::dot::is_available`] asks for.
+    /// The processor has what [`are_possible`] asks for.
     pub(super) unsafe fn fill<E: Source>(self, matrix: Matrix<'_, E>, side: Side) {
         // The low halves of bf16 are zeros: no work, and zeros are stored if there is a plane.
         if self.planes == 2 && !E::IS_BF16 {

@@ -1,20 +1,11 @@
 //! Memory for factors that are packed for one product.
 
 use std::cell::RefCell;
-use std::mem::MaybeUninit;
 
 use super::packed::Packed;
 
 thread_local! {
     static SCRATCH: RefCell<[Packed; 2]> = RefCell::default();
-}
-
-/// Memory for `len` values that was not filled.
-pub(crate) fn unfilled<E>(len: usize) -> Vec<MaybeUninit<E>> {
-    let mut values = Vec::with_capacity(len);
-    // SAFETY: so many places there are, and what they hold may be anything.
-    unsafe { values.set_len(len) };
-    values
 }
 
 /// Memory for two packed factors that this thread uses again and again.

@@ -5,20 +5,8 @@ use std::mem::MaybeUninit;
 use half::bf16;
 
 use super::parallel::vectorized;
-pub(super) use crate::gemm::unfilled;
 use crate::gemm::{Element, Source};
-
-/// The values that were written to [`unfilled`] memory.
-///
-/// # Safety
-/// Every place was.
-pub(super) unsafe fn filled<E: Copy>(values: Vec<MaybeUninit<E>>) -> Vec<E> {
-    let mut values = std::mem::ManuallyDrop::new(values);
-    let (start, len, capacity) = (values.as_mut_ptr(), values.len(), values.capacity());
-    // SAFETY: the memory is a vector's, whose elements have the same layout and are values (the caller's
-    // promise).
-    unsafe { Vec::from_raw_parts(start.cast(), len, capacity) }
-}
+pub(super) use crate::gemm::{filled, unfilled};
 
 /// A number in memory that is kept for later.
 pub(super) trait Kept: Source {
