@@ -11,12 +11,14 @@ use promot_model::gemm::Precision;
 use promot_model::graph::{Graph, Var};
 use promot_model::ops::add::add;
 use promot_model::ops::attention::{BucketMap, Layout, RelativeBias, attention};
+use promot_model::ops::cross_attention::cross_attention;
 use promot_model::ops::cross_entropy::{LabelSmoothing, cross_entropy};
 use promot_model::ops::embedding::embedding;
 use promot_model::ops::feed_forward::{Activation, Weights, feed_forward};
 use promot_model::ops::linear::linear;
 use promot_model::ops::projection::{linear_add, norm_linears};
 use promot_model::ops::rms_norm::rms_norm;
+use promot_model::ops::self_attention::{self, self_attention};
 use promot_model::optim::{
     AdafactorOptions, Kernels as _, Optimizer, ParameterState, Step, Update,
 };
@@ -57,7 +59,7 @@ fn ops(device: &Host) -> Vec<(&'static str, Op)> {
     };
     let layout = Layout {
         q_offsets: offsets.clone(),
-        kv_offsets: offsets,
+        kv_offsets: offsets.clone(),
         num_heads: HEADS,
         num_kv_heads: HEADS,
         shared_keys: false,
@@ -65,6 +67,29 @@ fn ops(device: &Host) -> Vec<(&'static str, Op)> {
         scale: 1.0,
         dropout: None,
     };
+    let few_offsets: Vec<usize> = (0..=inputs.len())
+        .map(|i| i * TARGETS / inputs.len())
+        .collect();
+    let crossing = Layout {
+        q_offsets: few_offsets.into(),
+        ..layout.clone()
+    };
+    let sublayer = self_attention::Weights {
+        norm: leaf(device, "self-attention norm", (1, WIDTH)),
+        q: leaf(device, "self-attention q", (INNER, WIDTH)),
+        k: leaf(device, "self-attention k", (INNER, WIDTH)),
+        v: leaf(device, "self-attention v", (INNER, WIDTH)),
+        o: leaf(device, "self-attention o", (WIDTH, INNER)),
+    };
+    let (x, itself) = (hidden("self-attention x"), (bias.clone(), layout.clone()));
+    let attend_to_itself: Op = Box::new(move |graph| {
+        let (bias, layout) = &itself;
+        self_attention(graph, &x, &sublayer, Some(bias), layout, (1e-6, None))
+    });
+    let (queries, states) = (leaf(device, "queries", (TARGETS, INNER)), hidden("states"));
+    let [wk, wv] = ["cross k", "cross v"].map(|name| leaf(device, name, (INNER, WIDTH)));
+    let cross: Op =
+        Box::new(move |graph| cross_attention(graph, &queries, &states, [&wk, &wv], &crossing));
     let attend: Op = Box::new(move |graph| attention(graph, &q, &k, &v, Some(&bias), &layout));
 
     let (x, w) = (hidden("norm x"), leaf(device, "norm w", (1, WIDTH)));
@@ -107,6 +132,8 @@ fn ops(device: &Host) -> Vec<(&'static str, Op)> {
     vec![
         ("linear", to_ff),
         ("attention", attend),
+        ("self_attention", attend_to_itself),
+        ("cross_attention", cross),
         ("rms_norm", norm),
         ("feed_forward", transform),
         ("projections", project),

@@ -37,6 +37,27 @@ fn devices_are_listed_or_it_is_said_why_there_are_none() {
     );
 }
 
+/// Kernels that a variable asks for run, or the program says which it could.
+#[test]
+fn kernels_on_the_cpu_are_those_that_are_asked_for() {
+    let place = Workplace::new();
+    let listed = |name| place.run_with_env(&["devices"], &[("PROMOT_GEMM", name)]);
+    let portable = listed("portable").success().stdout;
+    assert!(
+        portable.contains("kernels gemm-f32 (f32) and gemm-bf16-rounded (bf16)"),
+        "{portable}"
+    );
+    let refused = listed("portabel");
+    assert_eq!(refused.code, Some(2), "{}", refused.all());
+    assert_eq!(refused.stdout, "");
+    assert!(
+        refused.stderr.starts_with("error: PROMOT_GEMM=portabel: ")
+            && refused.stderr.contains("portable, or unset it"),
+        "{}",
+        refused.stderr
+    );
+}
+
 #[test]
 fn a_gpu_that_is_not_there_ends_a_run_before_anything_is_written() {
     let place = Workplace::new();

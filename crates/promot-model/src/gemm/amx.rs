@@ -56,7 +56,7 @@ static CONFIGURATIONS: [TileConfig; TILE_ROWS] = {
 
 /// The right to use this thread's tile registers; gives them back when dropped.
 pub(super) struct Tiles {
-    /// Whether they are configured for fewer rows than a whole tile of `a` and of `c` may need.
+    /// Whether the left factor has no more rows than one tile, which are all that they are configured for.
     few_rows: bool,
     of_this_thread: std::marker::PhantomData<*const ()>,
 }
