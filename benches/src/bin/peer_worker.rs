@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use promot_benches::peer::{self, Case, Measured, ProductSizes};
 use promot_benches::{scaling, units};
 use promot_model::backend::{Gpu, Host, keep_freed_memory, set_threads};
-use promot_model::gemm::Precision;
+use promot_model::gemm::{Precision, check_kernels};
 
 /// The Rust side of the comparison with PyTorch.
 #[derive(Parser)]
@@ -127,6 +127,7 @@ fn precision(name: &str) -> Result<Precision, String> {
 }
 
 fn main() -> anyhow::Result<()> {
+    check_kernels()?;
     match Cli::parse().command {
         Command::Work(work) => match work.device {
             Place::Cpu => work.run(&work.machine.host()?),

@@ -112,8 +112,7 @@ pub fn check_kernels() -> Result<(), UnknownKernels> {
 }
 
 fn check(name: &str) -> Result<(), UnknownKernels> {
-    let mut here = Kernel::ALL.iter().filter(|kernel| kernel.is_available());
-    if here.any(|kernel| kernel.variable() == name) {
+    if available().contains(&name) {
         return Ok(());
     }
     Err(UnknownKernels {

@@ -1,5 +1,7 @@
 //! Loops over rows, split in fixed blocks so that results never depend on the number of threads.
 
+use std::cmp::Reverse;
+
 use rayon::prelude::*;
 
 use crate::gemm::{Precision, packs_bf16};
@@ -110,6 +112,28 @@ pub(super) fn independent_row_block(rows: usize, precision: Precision) -> usize 
     } else {
         row_block(rows)
     }
+}
+
+/// Calls `f` for every task, the largest first, so that no thread is left with a large one at the end.
+pub(super) fn largest_first<T: Send>(
+    mut tasks: Vec<T>,
+    size: impl Fn(&T) -> usize,
+    f: impl Fn(T) + Send + Sync,
+) {
+    tasks.sort_by_key(|task| Reverse(size(task)));
+    tasks.into_iter().par_bridge().for_each(f);
+}
+
+/// Parts of these lengths, one after another.
+pub(super) fn split<E>(
+    mut values: &mut [E],
+    lengths: impl Iterator<Item = usize>,
+) -> impl Iterator<Item = &mut [E]> {
+    lengths.map(move |length| {
+        let (part, rest) = std::mem::take(&mut values).split_at_mut(length);
+        values = rest;
+        part
+    })
 }
 
 /// A vector that all threads fill: `f(first, places)` writes a block, all of it.

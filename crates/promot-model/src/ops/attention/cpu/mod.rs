@@ -16,10 +16,6 @@ mod states;
 mod tokens;
 mod wide;
 
-use std::cmp::Reverse;
-
-use rayon::prelude::*;
-
 use self::distances::{Along, Distances};
 use self::fixed::HostFixedKeys;
 use self::fresh::Fresh;
@@ -29,6 +25,7 @@ pub(in crate::ops) use self::sequences::Sequences;
 use super::{InputGradients, Inputs, Kernels, Problem};
 use crate::backend::{Host, HostTensor};
 use crate::gemm::Precision;
+use crate::ops::parallel::{largest_first, split};
 
 /// What the backward pass reads: as in [`Inputs`], with queries, keys and values in any numbers.
 struct Saved<'a, E = f32> {
@@ -218,31 +215,17 @@ fn heads_of(sequence: Sequence, problem: &Problem, precision: Precision) -> Vec<
 /// Multiplications below which other threads would take longer to wake up than to help.
 const SMALL: usize = 1 << 17;
 
-/// Calls `f` for every sequence, the longest first, so that no thread is left with a long one at
-/// the end.
+/// Calls `f` for every sequence, on other threads, too, if that is worth it.
 fn run<T: Send>(
-    mut tasks: Vec<(Sequence, T)>,
+    tasks: Vec<(Sequence, T)>,
     problem: &Problem,
     f: impl Fn(&mut Scratch, Sequence, T) + Sync,
 ) {
-    tasks.sort_by_key(|(sequence, _)| Reverse(sequence.scores()));
     let scores: usize = tasks.iter().map(|(sequence, _)| sequence.scores()).sum();
     let task = |(sequence, out)| Scratch::with(|scratch| f(scratch, sequence, out));
     if scores * problem.layout.num_heads * problem.d_kv < SMALL {
         tasks.into_iter().for_each(task);
     } else {
-        tasks.into_iter().par_bridge().for_each(task);
+        largest_first(tasks, |(sequence, _)| sequence.scores(), task);
     }
-}
-
-/// Parts of these lengths, one after another.
-fn split(
-    mut values: &mut [f32],
-    lengths: impl Iterator<Item = usize>,
-) -> impl Iterator<Item = &mut [f32]> {
-    lengths.map(move |length| {
-        let (part, rest) = std::mem::take(&mut values).split_at_mut(length);
-        values = rest;
-        part
-    })
 }

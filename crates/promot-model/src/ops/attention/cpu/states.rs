@@ -7,10 +7,11 @@ use super::fresh::Fresh;
 use super::head::{Head, Sequence};
 use super::scratch::{Scratch, grown, strip_rows};
 use super::wide::padded;
-use super::{Saved, heads_of, run, split};
+use super::{Saved, heads_of, run};
 use crate::backend::Host;
 use crate::gemm::{Matrix, matmul_packed};
 use crate::ops::attention::Problem;
+use crate::ops::parallel::split;
 
 impl Host {
     /// The gradient of the queries, `(Tq, D)`; adds to that of the states, `(Tk, D)`, if it is wanted. As

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use half::bf16;
 
-use super::{BLOCK, Group, PRECISION, SCRATCH, Saved, Scratch, Shared, rows_of, run, span};
+use super::{BLOCK, Group, PRECISION, Saved, Scratch, Shared, rows_of, run, span};
 use crate::backend::{Device as _, Host};
 use crate::gemm::{Matrix, add_product, matmul_packed};
 use crate::ops::attention::Sequences;
@@ -39,6 +39,7 @@ struct Rows<'a> {
 }
 
 /// A group's shares of gradients.
+#[derive(Default)]
 struct Shares {
     norm: Vec<f32>,
     table: Vec<f32>,
@@ -83,12 +84,14 @@ pub(in crate::ops::self_attention) fn backward(
     let kept = usize::from(wanted.weights);
     let mut dqkv = features.map(|features| unfilled(kept * tokens * features));
     let [dq, dk, dv] = &mut dqkv;
+    let mut shares: Vec<Shares> = groups.iter().map(|_| Shares::default()).collect();
     let tasks = (groups.iter())
         .zip(rows_of(&mut dy, &groups, width))
         .zip(rows_of(dq, &groups, kept * features[0]))
         .zip(rows_of(dk, &groups, kept * features[1]))
         .zip(rows_of(dv, &groups, kept * features[2]))
-        .map(|((((group, dy), dq), dk), dv)| {
+        .zip(&mut shares)
+        .map(|(((((group, dy), dq), dk), dv), shares)| {
             let qkv = |i: usize| &saved.qkv[i][span(&group.rows, features[i])];
             let rows = Rows {
                 x: &tensors.x[span(&group.rows, width)],
@@ -99,10 +102,10 @@ pub(in crate::ops::self_attention) fn backward(
                 log_sum_exp: &saved.log_sum_exp[span(&group.rows, heads)],
                 dqkv: [dq, dk, dv],
             };
-            (group, rows)
+            (group, (rows, shares))
         });
-    let shares = run(tasks.collect(), |group, rows| {
-        SCRATCH.with_borrow_mut(|scratch| backward_group(group, rows, &shared, wanted, scratch))
+    run(tasks.collect(), |group, (rows, shares), scratch| {
+        *shares = backward_group(group, rows, &shared, wanted, scratch);
     });
 
     let mut dbias = with_bias.then(|| vec![0.0; wanted.table_len]);

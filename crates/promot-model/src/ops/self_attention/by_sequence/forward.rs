@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use half::bf16;
 
-use super::{Group, PRECISION, SCRATCH, Saved, Scratch, Shared, rows_of, run, span};
+use super::{Group, PRECISION, Saved, Scratch, Shared, rows_of, run, span};
 use crate::backend::{Device as _, Host};
 use crate::gemm::{Matrix, matmul_packed};
 use crate::ops::attention::Sequences;
@@ -62,8 +62,8 @@ pub(in crate::ops::self_attention) fn forward(
             };
             (group, rows)
         });
-    run(tasks.collect(), |group, rows| {
-        SCRATCH.with_borrow_mut(|scratch| forward_group(group, rows, &shared, scratch));
+    run(tasks.collect(), |group, rows, scratch| {
+        forward_group(group, rows, &shared, scratch);
     });
     // SAFETY: the groups have all rows, and `forward_group` fills those of its group.
     unsafe {

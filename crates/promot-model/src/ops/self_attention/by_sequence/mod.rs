@@ -5,17 +5,16 @@ mod backward;
 mod forward;
 
 use std::cell::RefCell;
-use std::cmp::Reverse;
 use std::ops::Range;
 
 use half::bf16;
-use rayon::prelude::*;
 
 pub(super) use self::backward::backward;
 pub(super) use self::forward::forward;
 use super::Problem;
 use crate::gemm::{Factor, Packed, Precision};
 use crate::ops::attention::{Layout, Sequences};
+use crate::ops::parallel::{largest_first, split};
 
 /// What products are computed in, and their factors kept.
 const PRECISION: Precision = Precision::Bf16;
@@ -107,30 +106,25 @@ pub(super) fn fits(layout: &Layout) -> bool {
     are_long && rows >= 4 * longest.max(BLOCK)
 }
 
-/// Calls `f` for every group, the largest first; the results are in the order of the groups.
-fn run<T: Send, R: Send>(tasks: Vec<(&Group, T)>, f: impl Fn(&Group, T) -> R + Sync) -> Vec<R> {
-    let mut tasks: Vec<_> = tasks.into_iter().enumerate().collect();
-    tasks.sort_by_key(|(_, (group, _))| Reverse(group.rows.len()));
-    let mut results: Vec<_> = tasks
-        .into_iter()
-        .par_bridge()
-        .map(|(index, (group, task))| (index, f(group, task)))
-        .collect();
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
-}
-
 /// The groups' rows of `values`, each `width` wide.
 fn rows_of<'a, E>(
-    mut values: &'a mut [E],
+    values: &'a mut [E],
     groups: &'a [Group],
     width: usize,
 ) -> impl Iterator<Item = &'a mut [E]> {
-    groups.iter().map(move |group| {
-        let (rows, rest) = std::mem::take(&mut values).split_at_mut(group.rows.len() * width);
-        values = rest;
-        rows
-    })
+    split(
+        values,
+        groups.iter().map(move |group| group.rows.len() * width),
+    )
+}
+
+/// Calls `f` with every group, its task and a thread's memory.
+fn run<T: Send>(tasks: Vec<(&Group, T)>, f: impl Fn(&Group, T, &mut Scratch) + Sync) {
+    largest_first(
+        tasks,
+        |(group, _)| group.rows.len(),
+        |(group, task)| SCRATCH.with_borrow_mut(|scratch| f(group, task, scratch)),
+    );
 }
 
 /// Rows `rows` of values, each `width` wide.
