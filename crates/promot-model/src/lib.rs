@@ -63,4 +63,5 @@ pub mod param;
 pub mod prompt;
 pub mod recompute;
 pub mod selftest;
+mod slices;
 pub mod train;

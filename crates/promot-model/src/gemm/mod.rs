@@ -18,7 +18,11 @@ mod amx;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod dot;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod fill;
+mod gathered;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod grid;
+mod kept;
 mod kernel;
 mod matrix;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -34,9 +38,14 @@ mod scratch;
 #[cfg(test)]
 mod tests;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod tile;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod tiled;
 mod unfilled;
+mod vectorized;
 
+pub(crate) use gathered::{Gathered, GatheredBlock, add_gathered};
+pub(crate) use kept::Kept;
 pub(crate) use kernel::packs_bf16;
 pub use kernel::{KERNEL_VARIABLE, UnknownKernels, check_kernels, kernel_name};
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
@@ -44,9 +53,11 @@ pub(crate) use matrix::Element as Source;
 pub use matrix::{Element, Matrix};
 pub use packed::{Factor, Packed};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-pub(crate) use panels::Source;
-pub(crate) use part::Part;
+pub(crate) use part::{Part, Side};
 pub use precision::Precision;
 pub(crate) use product::matmul_part;
 pub use product::{Right, add_product, matmul, matmul_packed, matmul_serial, product, products};
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) use tile::Source;
 pub(crate) use unfilled::{filled, unfilled};
+pub(crate) use vectorized::vectorized;

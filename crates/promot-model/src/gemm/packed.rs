@@ -9,7 +9,10 @@ use super::kernel::Kernel;
 use super::matrix::Element as Source;
 use super::matrix::{Element, Matrix};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-use super::panels::{Panels, Side, Source};
+use super::panels::Panels;
+use super::part::Side;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use super::tile::Source;
 
 /// A factor of a product as the kernels read it: packed, or where it lies if they can read it there.
 #[derive(Clone, Copy)]
@@ -30,6 +33,11 @@ impl<'a> Factor<'a> {
             return None;
         }
         unpacked(b.t(), precision).map(|b| Self(Form::Dense(b)))
+    }
+
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    pub(super) fn of_panels(panels: &'a Panels) -> Self {
+        Self(Form::Panels(panels))
     }
 
     /// The panels, if it is packed in such.
@@ -187,7 +195,7 @@ impl Packed {
         a: Matrix<'s, E>,
         precision: Precision,
     ) -> Factor<'s> {
-        self.pack(a, precision, true, false)
+        self.pack(a, precision, Side::Left, false)
     }
 
     /// `b`, a right factor, `(terms, columns)`, packed on the calling thread.
@@ -196,7 +204,7 @@ impl Packed {
         b: Matrix<'s, E>,
         precision: Precision,
     ) -> Factor<'s> {
-        self.pack(b.t(), precision, false, false)
+        self.pack(b.t(), precision, Side::Right, false)
     }
 
     /// `b` packed on all threads.
@@ -205,7 +213,7 @@ impl Packed {
         b: Matrix<'s, E>,
         precision: Precision,
     ) -> Factor<'s> {
-        self.pack(b.t(), precision, false, true)
+        self.pack(b.t(), precision, Side::Right, true)
     }
 
     /// What was packed here last.
@@ -221,7 +229,7 @@ impl Packed {
         &'s mut self,
         matrix: Matrix<'s, E>,
         precision: Precision,
-        left: bool,
+        side: Side,
         parallel: bool,
     ) -> Factor<'s> {
         // A factor that all threads pack is used often enough to be put in the best order.
@@ -231,7 +239,7 @@ impl Packed {
         }
         if Kernel::get().packs(precision) {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            self.fill_panels(matrix, precision, left, parallel);
+            self.fill_panels(matrix, precision, side, parallel);
         } else {
             let mut dense = match std::mem::take(&mut self.0) {
                 Layout::Dense(dense) => dense,
@@ -253,16 +261,14 @@ impl Packed {
         &mut self,
         matrix: Matrix<'_, E>,
         precision: Precision,
-        left: bool,
+        side: Side,
         parallel: bool,
     ) {
         let mut panels = match std::mem::take(&mut self.0) {
             Layout::Panels(panels) => panels,
             Layout::Dense(_) => Panels::default(),
         };
-        let planes = if precision == Precision::F32 { 2 } else { 1 };
-        panels.resize(matrix.rows, matrix.columns, planes);
-        let side = if left { Side::A } else { Side::B };
+        panels.resize(matrix.rows, matrix.columns, precision);
         if parallel {
             let parts = panels.parts(4);
             // SAFETY: the kernel was chosen because the processor has what it takes.

@@ -1,6 +1,15 @@
-//! Parts of factors.
+//! Which factor of a product, and which part of it.
 
 use super::packed::Factor;
+
+/// Which factor a matrix is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// `a`, whose rows are the product's.
+    Left,
+    /// `b`, whose columns are the product's.
+    Right,
+}
 
 /// A part of a right factor: some of its columns and as many of its rows as the left factor has
 /// columns. Both start at a multiple of 32.
@@ -18,6 +27,28 @@ impl Part {
             first_column: 0,
             columns: b.width(),
             first_term: 0,
+        }
+    }
+}
+
+/// A part of a left factor: some of its rows and of its columns, which are the terms of sums. Both start at a
+/// multiple of 32.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LeftPart {
+    pub(super) first_row: usize,
+    pub(super) rows: usize,
+    pub(super) first_term: usize,
+    pub(super) terms: usize,
+}
+
+impl LeftPart {
+    /// All of a factor.
+    pub(super) fn all(a: Factor<'_>) -> Self {
+        Self {
+            first_row: 0,
+            rows: a.width(),
+            first_term: 0,
+            terms: a.terms(),
         }
     }
 }

@@ -10,8 +10,10 @@ use super::{Precision, portable};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::{
     grid::Grid,
-    panels::Source,
-    tiled::{Output, fill_grid, fill_rows, multiply},
+    panels::Panels,
+    part::LeftPart,
+    tile::Source,
+    tiled::{Output, Task, fill_grid, fill_grid_packed, fill_rows, multiply},
 };
 
 /// `out (+)= a b` of packed factors on the calling thread; rows of `out` start every `stride`
@@ -64,13 +66,19 @@ pub(crate) fn matmul_part(
             portable::matmul_serial(out, stride, a, b, accumulate);
         }
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        (Form::Panels(a), Form::Panels(b)) => {
+        (Form::Panels(panels), Form::Panels(b)) => {
             let out = Output {
                 values: out.as_mut_ptr(),
                 stride,
             };
+            let task = Task {
+                a: panels,
+                left: LeftPart::all(a),
+                b,
+                right: part,
+            };
             // SAFETY: `out` was checked to hold the product, and is borrowed for it alone.
-            unsafe { multiply(out, a, b, part, accumulate) };
+            unsafe { multiply(out, task, accumulate) };
         }
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         _ => panic!("factors packed for different kernels"),
@@ -235,6 +243,35 @@ pub fn add_product<'b, E: Source, F: Source>(
     match b.into() {
         Right::Factor(b) => add(b),
         Right::Matrix(b) => add(Packed::default().par_pack_b(b, precision)),
+    }
+}
+
+/// `sum += a b`, or `sum = a b` in memory of its own if there is no sum yet, of factors that were packed before.
+/// The same bits as of [`add_product`].
+///
+/// # Panics
+/// If the shapes do not fit, or the factors were packed in different layouts.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(super) fn add_packed_product(sum: &mut Option<Vec<f32>>, a: &Panels, b: Factor<'_>) {
+    let Form::Panels(b) = b.0 else {
+        panic!("factors packed for different kernels")
+    };
+    assert_eq!(a.terms, b.terms, "inner dimensions");
+    let (m, n) = (a.width, b.width);
+    let is_new = sum.is_none();
+    let sum = sum.get_or_insert_with(|| Vec::with_capacity(m * n));
+    assert!(is_new || sum.len() == m * n, "values of the product");
+    if m == 0 || n == 0 {
+        return;
+    }
+    let out = Output {
+        values: sum.as_mut_ptr(),
+        stride: n,
+    };
+    // SAFETY: `sum` has room for the product, and is borrowed for it alone; every value is written.
+    unsafe {
+        fill_grid_packed(out, &Grid::new(m, n), a, b, !is_new);
+        sum.set_len(m * n);
     }
 }
 

@@ -248,6 +248,80 @@ fn several_products_of_one_factor_are_those_by_themselves() {
     }
 }
 
+/// Both factors of `leftᵀ right` in blocks of any number of rows, put there by parts.
+#[test]
+fn gathered_factors_give_the_products_of_their_rows() {
+    fn check<E: Kept>(precision: Precision, tolerance: f64) {
+        let mut stream = promot_core::Stream::seed_from_u64(14);
+        let (mut m, mut n) = (0, 0);
+        let mut factors = None;
+        for case in 0..40 {
+            // Every other time what was gathered before is in the memory.
+            if case % 2 == 0 {
+                [m, n] = crate::ops::testing::random_sizes(case, 300);
+                factors = None;
+            }
+            let blocks: Vec<usize> = (0..stream.random_range(0..6))
+                .map(|_| [0, 1, 31, 32, 70, 300, 700][stream.random_range(0..7)])
+                .collect();
+            let rows = blocks.iter().sum();
+            let [x, y] = [(m, 2 * case), (n, 2 * case + 1)].map(|(n, seed)| values(rows * n, seed));
+            let (left, right) = factors.get_or_insert_with(|| {
+                [(Side::Left, m), (Side::Right, n)]
+                    .map(|(side, n)| Gathered::<E>::new(side, n, precision))
+                    .into()
+            });
+            for (gathered, columns, all) in [(&mut *left, m, &x), (&mut *right, n, &y)] {
+                let mut first = 0;
+                for (&rows, mut block) in blocks.iter().zip(gathered.blocks(&blocks)) {
+                    let all = &all[first * columns..][..rows * columns];
+                    put_by_parts(&mut block, all, columns, 64);
+                    first += rows;
+                }
+            }
+            let (a, b) = (Matrix::new(&x, rows, m).t(), Matrix::new(&y, rows, n));
+            let expected = reference(a, b);
+            let mut packed = Packed::default();
+            let mut sum = None;
+            for times in 1..=2 {
+                // SAFETY: everything was put there.
+                unsafe { add_gathered(&mut sum, left, right.right(&mut packed)) };
+                for (i, expected) in expected.iter().enumerate() {
+                    let error =
+                        (f64::from(sum.as_ref().unwrap()[i]) / f64::from(times) - expected).abs();
+                    let name = format!("{precision:?}, {m}x{blocks:?}x{n} at {i}, {times} times");
+                    assert!(
+                        error <= tolerance * (1.0 + rows as f64).sqrt(),
+                        "{name}: {error}"
+                    );
+                }
+            }
+        }
+    }
+    check::<f32>(Precision::F32, 3e-5);
+    check::<bf16>(Precision::Bf16, 5e-3);
+}
+
+/// Squares of at most `most` rows and columns.
+fn put_by_parts<E: Kept>(
+    block: &mut GatheredBlock<'_, E>,
+    all: &[f32],
+    columns: usize,
+    most: usize,
+) {
+    let rows = all.len() / columns;
+    for row in (0..rows).step_by(most) {
+        for column in (0..columns).step_by(most) {
+            let count = most.min(columns - column);
+            let part: Vec<f32> = (row..(row + most).min(rows))
+                .flat_map(|row| &all[row * columns + column..][..count])
+                .copied()
+                .collect();
+            block.put(&part, count, [row, column]);
+        }
+    }
+}
+
 #[test]
 fn a_packed_factor_is_used_again_and_its_memory_too() {
     let (x, y) = (values(50 * 40, 8), values(40 * 30, 9));

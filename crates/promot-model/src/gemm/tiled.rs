@@ -9,10 +9,11 @@ use super::grid::Grid;
 use super::kernel::Kernel;
 use super::matrix::Matrix;
 use super::multiply::Multiply;
-use super::packed::Form;
-use super::panels::{PANEL, Panels, Source, TILE_LEN, TILE_TERMS};
-use super::part::Part;
+use super::packed::Packed;
+use super::panels::{PANEL, Panels, TILE_LEN, TILE_TERMS};
+use super::part::{LeftPart, Part};
 use super::scratch::with_scratch;
+use super::tile::Source;
 
 /// Where a product goes.
 #[derive(Clone, Copy)]
@@ -38,15 +39,28 @@ impl Output {
     }
 }
 
+/// Some rows and terms of a left factor, some columns of a right one from one of its terms on: what one thread
+/// multiplies.
+#[derive(Clone, Copy)]
+pub(super) struct Task<'a> {
+    pub(super) a: &'a Panels,
+    pub(super) left: LeftPart,
+    pub(super) b: &'a Panels,
+    pub(super) right: Part,
+}
+
 /// # Safety
-/// `out` has the rows of `a` and the columns of `part`, and nobody else uses them; the part lies
-/// in `b` and starts at whole tiles.
-pub(super) unsafe fn multiply(out: Output, a: &Panels, b: &Panels, part: Part, accumulate: bool) {
+/// `out` has the rows of the left part and the columns of the right one, and nobody else uses them; the parts
+/// lie in their factors and start at whole tiles.
+pub(super) unsafe fn multiply(out: Output, task: Task<'_>, accumulate: bool) {
     // SAFETY: as the caller promises; factors are packed in panels only where the instructions are available.
     unsafe {
         match Kernel::get() {
-            Kernel::Amx => multiply_by(&Tiles::configure(a.width), out, a, b, part, accumulate),
-            Kernel::Avx512Bf16 => multiply_by(&DotProducts, out, a, b, part, accumulate),
+            Kernel::Amx => {
+                let tiles = Tiles::configure(task.left.rows);
+                multiply_by(&tiles, out, task, accumulate);
+            }
+            Kernel::Avx512Bf16 => multiply_by(&DotProducts, out, task, accumulate),
             Kernel::Portable => panic!("factors packed for different kernels"),
         }
     }
@@ -55,18 +69,13 @@ pub(super) unsafe fn multiply(out: Output, a: &Panels, b: &Panels, part: Part, a
 /// # Safety
 /// As of [`multiply`]; the processor has AVX-512.
 #[target_feature(enable = "avx512f")]
-unsafe fn multiply_by(
-    instructions: &impl Multiply,
-    out: Output,
-    a: &Panels,
-    b: &Panels,
-    part: Part,
-    accumulate: bool,
-) {
+unsafe fn multiply_by(instructions: &impl Multiply, out: Output, task: Task<'_>, accumulate: bool) {
+    let Task { a, left, b, right } = task;
     assert_eq!(a.planes, b.planes, "precisions of the factors");
-    let (m, n, planes, stride) = (a.width, part.columns, a.planes, out.stride);
-    let (first_panel, first_step) = (part.first_column / PANEL, part.first_term / TILE_TERMS);
-    let steps = a.steps();
+    let (m, n, planes, stride) = (left.rows, right.columns, a.planes, out.stride);
+    let first_panels = [left.first_row / PANEL, right.first_column / PANEL];
+    let first_steps = [left.first_term / TILE_TERMS, right.first_term / TILE_TERMS];
+    let steps = left.terms.div_ceil(TILE_TERMS);
     if steps == 0 {
         for row in 0..if accumulate { 0 } else { m } {
             // SAFETY: within the part of the output that the caller gave.
@@ -79,7 +88,7 @@ unsafe fn multiply_by(
     let panels = n.div_ceil(PANEL);
     let group = (GROUP_BYTES / (steps * planes * 2 * TILE_LEN * size_of::<u16>())).max(1);
     for first in (0..panels).step_by(group) {
-        for i in 0..a.count() {
+        for i in 0..m.div_ceil(PANEL) {
             // Blocks of the output side by side, one after another: its lines are written in the
             // order in which they lie there, as far as the group goes.
             for j in first..(first + group).min(panels) {
@@ -88,8 +97,8 @@ unsafe fn multiply_by(
                 // SAFETY: the panels have these steps; the block lies in the output where it is
                 // whole, and is written to it from `block` where it is not.
                 unsafe {
-                    let pa = a.address(i, 0);
-                    let pb = b.address(first_panel + j, first_step);
+                    let pa = a.address(first_panels[0] + i, first_steps[0]);
+                    let pb = b.address(first_panels[1] + j, first_steps[1]);
                     let c = out.values.add(row * stride + column);
                     if columns == PANEL && instructions.in_place(rows, accumulate) {
                         if rows == PANEL {
@@ -180,7 +189,7 @@ pub(super) unsafe fn fill_grid<E: Source>(
         let (rows, columns) = grid.task(task);
         // Long sums are cut, so that a part of `a` is still in the cache for all columns.
         for first_term in (0..a.columns.max(1)).step_by(TERMS) {
-            let part = Part {
+            let right = Part {
                 first_column: columns.start,
                 columns: columns.len(),
                 first_term,
@@ -189,17 +198,62 @@ pub(super) unsafe fn fill_grid<E: Source>(
             let a = a.row_range(rows.start, rows.len());
             let a = a.t().row_range(first_term, terms).t();
             with_scratch(|[packed, _]| {
-                let Form::Panels(a) = packed.pack_a(a, precision).0 else {
-                    panic!("factors packed for different kernels")
-                };
+                let (a, left) = packed_left(packed, a, precision);
+                let task = Task { a, left, b, right };
                 // SAFETY: the task's rows and columns lie in `out`, and no other task has them.
                 unsafe {
                     let out = out.starting_at(rows.start, columns.start);
-                    multiply(out, a, b, part, accumulate || first_term > 0);
+                    multiply(out, task, accumulate || first_term > 0);
                 };
             });
         }
     });
+}
+
+/// # Safety
+/// As of [`fill_grid`].
+pub(super) unsafe fn fill_grid_packed(
+    out: Output,
+    grid: &Grid,
+    a: &Panels,
+    b: &Panels,
+    accumulate: bool,
+) {
+    (0..grid.tasks()).into_par_iter().for_each(|task| {
+        let (rows, columns) = grid.task(task);
+        for first_term in (0..a.terms.max(1)).step_by(TERMS) {
+            let left = LeftPart {
+                first_row: rows.start,
+                rows: rows.len(),
+                first_term,
+                terms: TERMS.min(a.terms - first_term),
+            };
+            let right = Part {
+                first_column: columns.start,
+                columns: columns.len(),
+                first_term,
+            };
+            let task = Task { a, left, b, right };
+            // SAFETY: the task's rows and columns lie in `out`, and no other task has them.
+            unsafe {
+                let out = out.starting_at(rows.start, columns.start);
+                multiply(out, task, accumulate || first_term > 0);
+            };
+        }
+    });
+}
+
+/// The left factor of a task, packed by its thread.
+fn packed_left<'s, E: Source>(
+    packed: &'s mut Packed,
+    a: Matrix<'s, E>,
+    precision: Precision,
+) -> (&'s Panels, LeftPart) {
+    let factor = packed.pack_a(a, precision);
+    match factor.panels() {
+        Some(panels) => (panels, LeftPart::all(factor)),
+        None => panic!("factors packed for different kernels"),
+    }
 }
 
 /// # Safety
@@ -217,19 +271,16 @@ pub(super) unsafe fn fill_rows<E: Source>(
             let terms = TERMS.min(a.columns - first_term);
             let a = a.t().row_range(first_term, terms).t();
             with_scratch(|[packed, _]| {
-                let Form::Panels(a) = packed.pack_a(a, precision).0 else {
-                    panic!("factors packed for different kernels")
-                };
+                let (a, left) = packed_left(packed, a, precision);
                 for (out, b) in products {
-                    let part = Part {
+                    let right = Part {
                         first_column: 0,
                         columns: b.width,
                         first_term,
                     };
+                    let task = Task { a, left, b, right };
                     // SAFETY: the task's rows lie in `out`, and no other task has them.
-                    unsafe {
-                        multiply(out.starting_at(rows.start, 0), a, b, part, first_term > 0);
-                    };
+                    unsafe { multiply(out.starting_at(rows.start, 0), task, first_term > 0) };
                 }
             });
         }

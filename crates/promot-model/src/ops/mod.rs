@@ -19,7 +19,6 @@ pub mod select_rows;
 pub mod self_attention;
 pub mod top_tokens;
 
-mod kept;
 pub(crate) mod math;
 pub(crate) mod parallel;
 #[cfg(test)]

@@ -4,55 +4,10 @@ use std::cmp::Reverse;
 
 use rayon::prelude::*;
 
-use crate::gemm::{Precision, packs_bf16};
+use crate::gemm::{Precision, packs_bf16, vectorized};
 
 /// Rows in one block of work.
 pub(super) const BLOCK_ROWS: usize = 64;
-
-/// Defines functions that run compiled for AVX-512, or for AVX2, where the processor has it.
-///
-/// Without it, loops are compiled for the oldest x86-64 and run at a quarter of the speed. A macro
-/// and no higher-order function, because a closure's body is compiled for wide vectors only if the
-/// optimiser happens to inline it.
-macro_rules! vectorized {
-    ($(
-        $(#[$attribute:meta])*
-        $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $output:ty)?
-        $body:block
-    )+) => {$(
-        $(#[$attribute])*
-        $visibility fn $name($($argument: $type),*) $(-> $output)? {
-            #[inline(always)]
-            fn portable($($argument: $type),*) $(-> $output)? $body
-
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-                fn widest($($argument: $type),*) $(-> $output)? {
-                    portable($($argument),*)
-                }
-                #[target_feature(enable = "avx2,fma")]
-                fn wide($($argument: $type),*) $(-> $output)? {
-                    portable($($argument),*)
-                }
-                if is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vl")
-                {
-                    // SAFETY: the processor has the features that `widest` is compiled for.
-                    return unsafe { widest($($argument),*) };
-                }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    // SAFETY: the processor has the features that `wide` is compiled for.
-                    return unsafe { wide($($argument),*) };
-                }
-            }
-            portable($($argument),*)
-        }
-    )+};
-}
-pub(crate) use vectorized;
 
 /// Calls `f(first_row, rows_of_out)` for blocks of `out`, whose rows are `width` wide.
 pub(super) fn for_row_blocks(out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
@@ -122,18 +77,6 @@ pub(super) fn largest_first<T: Send>(
 ) {
     tasks.sort_by_key(|task| Reverse(size(task)));
     tasks.into_iter().par_bridge().for_each(f);
-}
-
-/// Parts of these lengths, one after another.
-pub(super) fn split<E>(
-    mut values: &mut [E],
-    lengths: impl Iterator<Item = usize>,
-) -> impl Iterator<Item = &mut [E]> {
-    lengths.map(move |length| {
-        let (part, rest) = std::mem::take(&mut values).split_at_mut(length);
-        values = rest;
-        part
-    })
 }
 
 /// A vector that all threads fill: `f(first, places)` writes a block, all of it.

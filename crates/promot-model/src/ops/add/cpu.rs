@@ -2,7 +2,8 @@
 
 use super::Kernels;
 use crate::backend::Host;
-use crate::ops::parallel::{for_value_blocks, vectorized};
+use crate::gemm::vectorized;
+use crate::ops::parallel::for_value_blocks;
 
 vectorized! {
     fn add_block(y: &mut [f32], a: &[f32], b: &[f32]) {

@@ -4,9 +4,9 @@ use rayon::prelude::*;
 
 use super::{Kernels, Problem};
 use crate::backend::{Device as _, Host, HostTensor};
-use crate::gemm::{Matrix, Precision, matmul};
+use crate::gemm::{Matrix, Precision, matmul, vectorized};
 use crate::ops::math::{self, exp};
-use crate::ops::parallel::{BLOCK_ROWS, for_value_blocks, vectorized};
+use crate::ops::parallel::{BLOCK_ROWS, for_value_blocks};
 
 /// Classes handled at a time.
 const CHUNK: usize = 2048;

@@ -2,7 +2,8 @@
 
 use super::{DropoutKey, Kernels, Mask};
 use crate::backend::Host;
-use crate::ops::parallel::{for_value_blocks, vectorized};
+use crate::gemm::vectorized;
+use crate::ops::parallel::for_value_blocks;
 
 vectorized! {
     fn drop_block(y: &mut [f32], x: &[f32], mask: Mask) {

@@ -1,8 +1,8 @@
 //! Activations between the two projections and their gradients, on blocks of values.
 
 use super::Activation;
+use crate::gemm::vectorized;
 use crate::ops::math::sigmoid;
-use crate::ops::parallel::vectorized;
 
 /// 2 sqrt(2 / pi)
 const SLOPE: f32 = 1.595_769_2;

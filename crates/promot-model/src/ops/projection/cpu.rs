@@ -8,11 +8,11 @@ use rayon::prelude::*;
 
 use super::{Kernels, NormInput, NormLinearsGradients};
 use crate::backend::{Device as _, Host, HostTensor, WeightGradient};
+use crate::gemm::Kept;
 use crate::gemm::{
-    Factor, Matrix, Packed, Precision, Right, Source, add_product, matmul_packed, product, products,
+    Factor, Matrix, Packed, Precision, Right, add_product, matmul_packed, product, products,
 };
 use crate::ops::dropout::{DropoutKey, add_dropped_rows, drop_rows};
-use crate::ops::kept::Kept;
 use crate::ops::parallel::{
     add_assign, changed_copy, filled_by_blocks, independent_row_block, row_block, sized,
 };
@@ -50,9 +50,9 @@ fn normed<E: Kept>(input: NormInput<'_, [f32]>) -> Vec<E> {
 }
 
 /// Adds `dyᵀ rms_norm(x)` to each weight's gradient; `E` is what `rms_norm(x)` is kept in.
-pub(in crate::ops) fn add_weight_gradients<E: Kept, F: Source>(
+fn add_weight_gradients<E: Kept>(
     dws: &mut [WeightGradient<Vec<f32>>],
-    dys: &[Vec<F>],
+    dys: &[Vec<f32>],
     input: NormInput<'_, [f32]>,
     precision: Precision,
 ) {
@@ -151,8 +151,8 @@ impl Kernels for Host {
         if let Some(dnorm) = dnorm {
             shares.iter().for_each(|share| add_assign(dnorm, share));
             match precision {
-                Precision::F32 => add_weight_gradients::<f32, _>(dws, &dys, input, precision),
-                Precision::Bf16 => add_weight_gradients::<bf16, _>(dws, &dys, input, precision),
+                Precision::F32 => add_weight_gradients::<f32>(dws, &dys, input, precision),
+                Precision::Bf16 => add_weight_gradients::<bf16>(dws, &dys, input, precision),
             }
         }
     }

@@ -5,8 +5,6 @@ mod cuda;
 #[cfg(test)]
 mod tests;
 
-pub(super) use cpu::add_weight_gradients;
-
 use super::dropout::DropoutKey;
 use crate::backend::{Backend, Device, WeightGradient};
 use crate::graph::{Graph, Var};

@@ -2,7 +2,8 @@
 
 use super::Kernels;
 use crate::backend::Host;
-use crate::ops::parallel::{for_row_blocks, sum_row_blocks, vectorized};
+use crate::gemm::vectorized;
+use crate::ops::parallel::{for_row_blocks, sum_row_blocks};
 
 /// Partial sums a vector register's worth at a time, added up in a fixed order.
 const LANES: usize = 16;

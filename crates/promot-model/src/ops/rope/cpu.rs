@@ -2,7 +2,8 @@
 
 use super::{Kernels, Sizes};
 use crate::backend::Host;
-use crate::ops::parallel::{BLOCK_ROWS, changed_copy, vectorized};
+use crate::gemm::vectorized;
+use crate::ops::parallel::{BLOCK_ROWS, changed_copy};
 
 vectorized! {
     /// Turns rows in place; `direction` is 1, or -1 to turn back.

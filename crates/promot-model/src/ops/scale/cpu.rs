@@ -2,7 +2,8 @@
 
 use super::Kernels;
 use crate::backend::Host;
-use crate::ops::parallel::{BLOCK_VALUES, changed_copy, vectorized};
+use crate::gemm::vectorized;
+use crate::ops::parallel::{BLOCK_VALUES, changed_copy};
 
 vectorized! {
     fn scale_block(x: &mut [f32], factor: f32) {

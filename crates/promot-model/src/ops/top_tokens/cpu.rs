@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use super::{Kernels, NextToken};
 use crate::backend::Host;
+use crate::gemm::vectorized;
 use crate::ops::math;
-use crate::ops::parallel::vectorized;
 
 /// Tokens in one block.
 const BLOCK: usize = 256;

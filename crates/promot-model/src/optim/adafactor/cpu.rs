@@ -1,6 +1,6 @@
 //! Adafactor's loops over a block of rows or values.
 
-use crate::ops::parallel::vectorized;
+use crate::gemm::vectorized;
 use crate::optim::squares::{LANES, RUN};
 
 vectorized! {

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ParameterState, Step, Update};
 use crate::backend::Host;
-use crate::ops::parallel::{BLOCK_VALUES, vectorized};
+use crate::gemm::vectorized;
+use crate::ops::parallel::BLOCK_VALUES;
 
 /// Constants of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 pub use cuda::GpuSquares;
 
 use crate::backend::Shape;
-use crate::ops::parallel::{BLOCK_VALUES, vectorized};
+use crate::gemm::vectorized;
+use crate::ops::parallel::BLOCK_VALUES;
 
 /// Sums of a gradient's squares: one pass over its memory that tells whether it is finite, how long
 /// it is, and what Adafactor's second moments are made of.

@@ -12,9 +12,8 @@ use super::scratch::{Scratch, grown, strip_rows};
 use super::softmax::{AlongQueries, gradient_row, hide_rest};
 use super::wide::{LANES, dots, padded};
 use super::{Gradients, Saved};
-use crate::gemm::{Factor, Matrix, Packed, Precision, Source, matmul_packed};
+use crate::gemm::{Factor, Matrix, Packed, Precision, Source, matmul_packed, vectorized};
 use crate::ops::dropout::Mask;
-use crate::ops::parallel::vectorized;
 
 /// Writes the head's columns of the sequence's rows of the gradients; adds to that of the table.
 pub(super) fn backward<E: Source>(

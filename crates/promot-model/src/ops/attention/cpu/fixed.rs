@@ -9,8 +9,7 @@ use super::scratch::{Scratch, grown, strip_rows};
 use super::softmax::{normalize, softmax_row};
 use super::wide::padded;
 use crate::backend::{Device as _, Host, HostTensor};
-use crate::gemm::{Matrix, Packed, Precision, matmul_packed, packs_bf16};
-use crate::ops::parallel::vectorized;
+use crate::gemm::{Matrix, Packed, Precision, matmul_packed, packs_bf16, vectorized};
 
 /// Keys and values that stay as they are.
 pub struct HostFixedKeys(Form);

@@ -5,8 +5,7 @@ use super::head::{Ahead, Head, Sequence, ahead};
 use super::scratch::{Scratch, grown, strip_rows};
 use super::softmax::{normalize_rows, softmax_row};
 use super::wide::padded;
-use crate::gemm::{Matrix, Source, matmul_packed};
-use crate::ops::parallel::vectorized;
+use crate::gemm::{Matrix, Source, matmul_packed, vectorized};
 
 /// Writes the head's columns of the sequence's rows of the output and of the log-sum-exp.
 pub(super) fn forward<E: Source>(

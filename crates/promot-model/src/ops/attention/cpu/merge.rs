@@ -1,6 +1,7 @@
 //! The weighted mean of outputs of attention, a query and head at a time.
 
-use crate::ops::parallel::{for_row_blocks, vectorized};
+use crate::gemm::vectorized;
+use crate::ops::parallel::for_row_blocks;
 
 /// The mean of the parts' outputs, `(Tq, H * d_kv)`, weighted by the exponentials of their
 /// log-sum-exps, `(Tq, H)`.

@@ -25,7 +25,8 @@ pub(in crate::ops) use self::sequences::Sequences;
 use super::{InputGradients, Inputs, Kernels, Problem};
 use crate::backend::{Host, HostTensor};
 use crate::gemm::Precision;
-use crate::ops::parallel::{largest_first, split};
+use crate::ops::parallel::largest_first;
+use crate::slices::split;
 
 /// What the backward pass reads: as in [`Inputs`], with queries, keys and values in any numbers.
 struct Saved<'a, E = f32> {

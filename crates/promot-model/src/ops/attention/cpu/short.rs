@@ -13,7 +13,7 @@ use super::scratch::{Scratch, grown};
 use super::softmax::{AlongQueries, gradient_row, normalize_rows, softmax_row};
 use super::wide::{LANES, dots, padded};
 use super::{Gradients, Saved};
-use crate::ops::parallel::vectorized;
+use crate::gemm::vectorized;
 
 /// Queries from which on a sequence is a matter of packed products.
 pub(super) const FEW: usize = 5;

@@ -11,7 +11,7 @@ use super::{Saved, heads_of, run};
 use crate::backend::Host;
 use crate::gemm::{Matrix, matmul_packed};
 use crate::ops::attention::Problem;
-use crate::ops::parallel::split;
+use crate::slices::split;
 
 impl Host {
     /// The gradient of the queries, `(Tq, D)`; adds to that of the states, `(Tk, D)`, if it is wanted. As

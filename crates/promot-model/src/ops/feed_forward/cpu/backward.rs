@@ -1,7 +1,5 @@
 //! The backward pass of the sublayer.
 
-use std::mem::MaybeUninit;
-
 use rayon::prelude::*;
 
 use super::super::activation::{gated_backward, relu_backward};
@@ -9,9 +7,8 @@ use super::super::{Problem, Tensors, WeightGradients};
 use super::collected::{Collected, CollectedBlock};
 use super::{Factors, SCRATCH, SavedBlock, Shared, chunks, columns_of, drop_chunk, terms_of};
 use crate::backend::Host;
-use crate::gemm::{Matrix, Precision, matmul_part};
+use crate::gemm::{Kept, Matrix, Precision, matmul_part};
 use crate::ops::dropout::drop_rows;
-use crate::ops::kept::Kept;
 use crate::ops::parallel::{add_assign, row_block, sized};
 use crate::ops::rms_norm::{norm_dw_rows, norm_dx_rows, norm_rows};
 
@@ -35,23 +32,17 @@ pub(super) fn backward<E: Kept>(
     };
     let width = problem.width;
     let rows = row_block(problem.tokens);
-    let mut collected = weights.is_some().then(|| {
-        let rows = (rows * GROUP).min(problem.tokens);
-        Collected::<E>::new(rows, problem, tensors.gate.is_some())
-    });
+    let collect = || Collected::<E>::new(problem, tensors.gate.is_some(), precision);
+    let mut collected = weights.is_some().then(collect);
     let mut saved = saved.into_iter();
     for (group, dy) in dy.chunks_mut(rows * GROUP * width).enumerate() {
         let first_row = group * GROUP * rows;
+        let lengths: Vec<usize> = dy.chunks(rows * width).map(|dy| dy.len() / width).collect();
         let blocks: Vec<_> = match &mut collected {
-            Some(collected) => collected
-                .blocks(rows, problem)
-                .into_iter()
-                .map(Some)
-                .collect(),
-            None => (0..GROUP).map(|_| None).collect(),
+            Some(collected) => collected.blocks(&lengths).into_iter().map(Some).collect(),
+            None => lengths.iter().map(|_| None).collect(),
         };
-        let count = dy.len().div_ceil(rows * width);
-        let saved: Vec<SavedBlock<E>> = saved.by_ref().take(count).collect();
+        let saved: Vec<SavedBlock<E>> = saved.by_ref().take(lengths.len()).collect();
         let dnorms: Vec<Vec<f32>> = dy
             .par_chunks_mut(rows * width)
             .zip(blocks)
@@ -60,7 +51,6 @@ pub(super) fn backward<E: Kept>(
             .map(|(block, ((dy, collected), saved))| {
                 let first_row = first_row + block * rows;
                 let x = &tensors.x[first_row * width..][..dy.len()];
-                let collected = collected.map(|all| all.first_rows(dy.len() / width, problem));
                 backward_block(dy, x, first_row, &saved, shared, &factors, collected)
             })
             .collect();
@@ -68,8 +58,8 @@ pub(super) fn backward<E: Kept>(
             for dnorm in &dnorms {
                 add_assign(&mut weights.norm, dnorm);
             }
-            // SAFETY: the blocks above are all rows of `dy`, and `backward_block` fills those of its block.
-            unsafe { collected.add_to(weights, dy.len() / width, problem, precision) };
+            // SAFETY: the blocks above are all rows of `dy`, and `backward_block` puts all values there.
+            unsafe { collected.add_to(weights) };
         }
     }
     dy
@@ -98,10 +88,10 @@ fn backward_block<E: Kept>(
             dz = dropped;
         }
         if let Some(collected) = &mut collected {
-            E::narrow_into(dz, collected.dz);
+            collected.dz.put(dz, width, [0, 0]);
             let normed = sized(&mut scratch.normed, rows * width);
             norm_rows(normed, x, shared.norm, problem.eps);
-            E::narrow_into(normed, collected.normed);
+            collected.normed.put(normed, width, [0, 0]);
         }
         let dz = Matrix::new(dz, rows, width);
         let dz = scratch.packed.pack_a(dz, shared.precision);
@@ -120,8 +110,8 @@ fn backward_block<E: Kept>(
                 let gate = sized(&mut scratch.gate, rows * columns);
                 E::widen(&saved.gate[at], gate);
                 gated_backward(problem.activation, dh, gate, up);
-                if let Some(collected) = &mut collected {
-                    scatter(collected.dgate, gate, first, columns, hidden);
+                if let Some(dgate) = collected.as_mut().and_then(|c| c.dgate.as_mut()) {
+                    dgate.put(gate, columns, [0, first]);
                 }
                 let dgate = Matrix::new(gate, rows, columns);
                 let dgate = scratch.packed_chunk.pack_a(dgate, shared.precision);
@@ -134,9 +124,9 @@ fn backward_block<E: Kept>(
             let dup = scratch.packed_chunk.pack_a(dup, shared.precision);
             matmul_part(dn, width, dup, factors.up, part, add);
             if let Some(collected) = &mut collected {
-                scatter(collected.dup, up, first, columns, hidden);
+                collected.dup.put(up, columns, [0, first]);
                 drop_chunk(dh, problem.hidden_dropout, first_row, first, columns);
-                scatter(collected.h, dh, first, columns, hidden);
+                collected.h.put(dh, columns, [0, first]);
             }
         }
         let dn = &scratch.normed[..rows * width];
@@ -148,20 +138,4 @@ fn backward_block<E: Kept>(
         norm_dx_rows(dy, dn, x, shared.norm, problem.eps);
         dnorm
     })
-}
-
-/// Puts a chunk of columns in its place in rows of `hidden` columns.
-fn scatter<E: Kept>(
-    out: &mut [MaybeUninit<E>],
-    chunk: &[f32],
-    first: usize,
-    columns: usize,
-    hidden: usize,
-) {
-    for (out, chunk) in out
-        .chunks_exact_mut(hidden)
-        .zip(chunk.chunks_exact(columns))
-    {
-        E::narrow_into(chunk, &mut out[first..][..columns]);
-    }
 }

@@ -4,9 +4,8 @@ use super::super::activation::{gated, relu};
 use super::super::{Problem, Tensors};
 use super::{Factors, SCRATCH, SavedBlock, Shared, chunks, columns_of, drop_chunk, terms_of};
 use crate::backend::Host;
-use crate::gemm::{Matrix, Precision, matmul_part};
+use crate::gemm::{Kept, Matrix, Precision, matmul_part};
 use crate::ops::dropout::add_dropped_rows;
-use crate::ops::kept::Kept;
 use crate::ops::parallel::{changed_copy, independent_row_block, row_block, sized};
 use crate::ops::rms_norm::norm_rows;
 

@@ -1,28 +1,16 @@
 //! The backward pass, a group of sequences at a time.
 
-use std::mem::MaybeUninit;
-
 use half::bf16;
 
+use super::collected::{Collected, CollectedGroup};
 use super::{BLOCK, Group, PRECISION, Saved, Scratch, Shared, rows_of, run, span};
 use crate::backend::{Device as _, Host};
-use crate::gemm::{Matrix, add_product, matmul_packed};
+use crate::gemm::{Kept as _, Matrix, matmul_packed};
 use crate::ops::attention::Sequences;
 use crate::ops::dropout::drop_rows;
-use crate::ops::kept::{Kept as _, filled, unfilled};
 use crate::ops::parallel::{add_assign, changed_copy, sized};
-use crate::ops::projection::{NormInput, add_weight_gradients};
-use crate::ops::rms_norm::{norm_dw_rows, norm_dx_rows};
+use crate::ops::rms_norm::{norm_dw_rows, norm_dx_rows, norm_rows};
 use crate::ops::self_attention::{Gradients, Problem, Tensors, WeightGradients};
-
-/// Which gradients are wanted beside the input's.
-#[derive(Clone, Copy)]
-struct Wanted {
-    /// Those of weights.
-    weights: bool,
-    /// That of the bias table: its values, or 0.
-    table_len: usize,
-}
 
 /// A group's rows of what is read, and of what is filled.
 struct Rows<'a> {
@@ -34,8 +22,8 @@ struct Rows<'a> {
     qkv: [&'a [bf16]; 3],
     attended: &'a [bf16],
     log_sum_exp: &'a [f32],
-    /// Gradients of queries, keys and values; empty if they are not wanted afterwards.
-    dqkv: [&'a mut [MaybeUninit<bf16>]; 3],
+    /// What the gradients of weights are computed from, if they are wanted.
+    collected: Option<CollectedGroup<'a>>,
 }
 
 /// A group's shares of gradients.
@@ -56,7 +44,6 @@ pub(in crate::ops::self_attention) fn backward(
 ) -> Gradients<Vec<f32>> {
     let layout = &problem.attention.layout;
     let (heads, width) = (layout.num_heads, tensors.norm.len());
-    let tokens = tensors.x.len() / width;
     let features = tensors.qkv.map(|w| Host::shape(w).0);
     let buckets = problem.attention.buckets.filter(|_| with_bias);
     let shared = Shared {
@@ -66,32 +53,23 @@ pub(in crate::ops::self_attention) fn backward(
         sequences: Sequences::back(&problem.attention, tensors.bias, PRECISION),
         problem,
     };
-    let wanted = Wanted {
-        weights: weights.is_some(),
-        table_len: buckets.map_or(0, |buckets| buckets.num_buckets * heads),
-    };
+    let table_len = buckets.map_or(0, |buckets| buckets.num_buckets * heads);
     let groups = Group::all(layout);
     let dropped = problem.dropout.map(|key| {
         let drop = |first: usize, dy: &mut [f32]| drop_rows(dy, width, first / width, 0, key);
         changed_copy(&dy, BLOCK * width, drop).0
     });
-    if let Some(weights) = &mut weights {
-        let dz = Matrix::new(dropped.as_deref().unwrap_or(&dy), tokens, width);
-        let attended = Matrix::new(&saved.attended, tokens, features[0]);
-        add_product(&mut weights.o.0, dz.t(), attended, PRECISION);
-    }
-
-    let kept = usize::from(wanted.weights);
-    let mut dqkv = features.map(|features| unfilled(kept * tokens * features));
-    let [dq, dk, dv] = &mut dqkv;
+    let mut collected = weights.is_some().then(|| Collected::new(width, features));
+    let collected_groups: Vec<_> = match &mut collected {
+        Some(collected) => collected.groups(&groups).into_iter().map(Some).collect(),
+        None => groups.iter().map(|_| None).collect(),
+    };
     let mut shares: Vec<Shares> = groups.iter().map(|_| Shares::default()).collect();
     let tasks = (groups.iter())
         .zip(rows_of(&mut dy, &groups, width))
-        .zip(rows_of(dq, &groups, kept * features[0]))
-        .zip(rows_of(dk, &groups, kept * features[1]))
-        .zip(rows_of(dv, &groups, kept * features[2]))
+        .zip(collected_groups)
         .zip(&mut shares)
-        .map(|(((((group, dy), dq), dk), dv), shares)| {
+        .map(|(((group, dy), collected), shares)| {
             let qkv = |i: usize| &saved.qkv[i][span(&group.rows, features[i])];
             let rows = Rows {
                 x: &tensors.x[span(&group.rows, width)],
@@ -100,15 +78,15 @@ pub(in crate::ops::self_attention) fn backward(
                 qkv: std::array::from_fn(qkv),
                 attended: &saved.attended[span(&group.rows, features[0])],
                 log_sum_exp: &saved.log_sum_exp[span(&group.rows, heads)],
-                dqkv: [dq, dk, dv],
+                collected,
             };
             (group, (rows, shares))
         });
     run(tasks.collect(), |group, (rows, shares), scratch| {
-        *shares = backward_group(group, rows, &shared, wanted, scratch);
+        *shares = backward_group(group, rows, &shared, table_len, scratch);
     });
 
-    let mut dbias = with_bias.then(|| vec![0.0; wanted.table_len]);
+    let mut dbias = with_bias.then(|| vec![0.0; table_len]);
     for share in &shares {
         if let Some(dbias) = &mut dbias {
             add_assign(dbias, &share.table);
@@ -117,15 +95,9 @@ pub(in crate::ops::self_attention) fn backward(
             add_assign(&mut weights.norm, &share.norm);
         }
     }
-    if let Some(weights) = &mut weights {
-        // SAFETY: the groups have all rows, and `backward_group` fills those of its group.
-        let dqkv = dqkv.map(|x| unsafe { filled(x) });
-        let input = NormInput {
-            x: tensors.x,
-            norm: tensors.norm,
-            eps: problem.eps,
-        };
-        add_weight_gradients::<bf16, _>(&mut weights.qkv, &dqkv, input, PRECISION);
+    if let (Some(weights), Some(collected)) = (&mut weights, &collected) {
+        // SAFETY: the groups have all rows, and `backward_group` puts all values of its group there.
+        unsafe { collected.add_to(weights) };
     }
     Gradients {
         dx: dy,
@@ -134,13 +106,13 @@ pub(in crate::ops::self_attention) fn backward(
     }
 }
 
-/// Turns a group's rows of the output's gradient into those of the input's, and fills those of the gradients
-/// of queries, keys and values if they are wanted.
+/// Turns a group's rows of the output's gradient into those of the input's. The bias table has `table_len`
+/// values, 0 if its gradient is not wanted.
 fn backward_group(
     group: &Group,
-    rows: Rows<'_>,
+    mut rows: Rows<'_>,
     shared: &Shared<'_>,
-    wanted: Wanted,
+    table_len: usize,
     scratch: &mut Scratch,
 ) -> Shares {
     let Problem { attention, eps, .. } = shared.problem;
@@ -150,7 +122,11 @@ fn backward_group(
     let dattended = sized(&mut scratch.dattended, len * features);
     let dz = rows.dropped.unwrap_or(rows.dy);
     for block in group.blocks() {
-        let dz = Matrix::new(&dz[span(&block, width)], block.len(), width);
+        let dz = &dz[span(&block, width)];
+        if let Some(collected) = &mut rows.collected {
+            collected.dz.put(dz, width, [block.start, 0]);
+        }
+        let dz = Matrix::new(dz, block.len(), width);
         let dz = scratch.packed.pack_a(dz, PRECISION);
         let dattended = &mut dattended[span(&block, features)];
         matmul_packed(dattended, features, dz, shared.o, false);
@@ -164,7 +140,7 @@ fn backward_group(
         sized(dk, len * columns[1]),
         sized(dv, len * columns[2]),
     ];
-    let mut table = vec![0.0; wanted.table_len];
+    let mut table = vec![0.0; table_len];
     for (index, part) in group.sequences(layout) {
         let [wide, narrow] = [span(&part, features), span(&part, columns[1])];
         let [q, k, v] = rows.qkv;
@@ -183,13 +159,15 @@ fn backward_group(
         ];
         (shared.sequences).backward(index, tensors, of_queries, out);
     }
-    if wanted.weights {
-        for (kept, gradient) in rows.dqkv.into_iter().zip(&dqkv) {
-            bf16::narrow_into(gradient, kept);
+    let mut norm = Vec::new();
+    if let Some(collected) = &mut rows.collected {
+        norm = vec![0.0; width];
+        collected.attended.put(attended, features, [0, 0]);
+        for ((all, gradient), columns) in collected.dqkv.iter_mut().zip(&dqkv).zip(columns) {
+            all.put(gradient, columns, [0, 0]);
         }
     }
 
-    let mut norm = vec![0.0; if wanted.weights { width } else { 0 }];
     for block in group.blocks() {
         let dn = sized(&mut scratch.block, block.len() * width);
         for (i, (gradient, &(factor, columns))) in dqkv.iter().zip(&shared.qkv).enumerate() {
@@ -197,10 +175,13 @@ fn backward_group(
             let gradient = scratch.packed.pack_a(gradient, PRECISION);
             matmul_packed(dn, width, gradient, factor, i > 0);
         }
-        let block = span(&block, width);
-        let (x, dx) = (&rows.x[block.clone()], &mut rows.dy[block]);
-        if wanted.weights {
+        let of_block = span(&block, width);
+        let (x, dx) = (&rows.x[of_block.clone()], &mut rows.dy[of_block]);
+        if let Some(collected) = &mut rows.collected {
             norm_dw_rows(&mut norm, dn, x, *eps);
+            let normed = sized(&mut scratch.projected, x.len());
+            norm_rows(normed, x, shared.norm, *eps);
+            collected.normed.put(normed, width, [block.start, 0]);
         }
         norm_dx_rows(dx, dn, x, shared.norm, *eps);
     }

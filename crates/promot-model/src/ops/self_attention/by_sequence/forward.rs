@@ -6,10 +6,9 @@ use half::bf16;
 
 use super::{Group, PRECISION, Saved, Scratch, Shared, rows_of, run, span};
 use crate::backend::{Device as _, Host};
-use crate::gemm::{Matrix, matmul_packed};
+use crate::gemm::{Kept as _, Matrix, filled, matmul_packed, unfilled};
 use crate::ops::attention::Sequences;
 use crate::ops::dropout::add_dropped_rows;
-use crate::ops::kept::{Kept as _, filled, unfilled};
 use crate::ops::parallel::sized;
 use crate::ops::rms_norm::norm_rows;
 use crate::ops::self_attention::{Problem, Tensors};

@@ -2,6 +2,7 @@
 //! is kept in bf16.
 
 mod backward;
+mod collected;
 mod forward;
 
 use std::cell::RefCell;
@@ -14,7 +15,8 @@ pub(super) use self::forward::forward;
 use super::Problem;
 use crate::gemm::{Factor, Packed, Precision};
 use crate::ops::attention::{Layout, Sequences};
-use crate::ops::parallel::{largest_first, split};
+use crate::ops::parallel::largest_first;
+use crate::slices::split;
 
 /// What products are computed in, and their factors kept.
 const PRECISION: Precision = Precision::Bf16;
@@ -137,7 +139,7 @@ fn span(rows: &Range<usize>, width: usize) -> Range<usize> {
 struct Scratch {
     /// A block's rows, `(BLOCK, D)`.
     block: Vec<f32>,
-    /// A block's rows after a projection.
+    /// A block's rows after a projection, or normalised.
     projected: Vec<f32>,
     /// A group's rows, `(rows, H * d_kv)` or `(rows, G * d_kv)` each.
     attended: Vec<f32>,

@@ -1,15 +1,14 @@
-//! What ops keep between two passes: `f32`, or `bf16` where products are computed in it anyway.
+//! What is kept for later products: `f32`, or `bf16` where they are computed in it anyway.
 
 use std::mem::MaybeUninit;
 
 use half::bf16;
 
-use super::parallel::vectorized;
-use crate::gemm::{Element, Source};
-pub(super) use crate::gemm::{filled, unfilled};
+use super::vectorized;
+use super::{Element, Source};
 
 /// A number in memory that is kept for later.
-pub(super) trait Kept: Source {
+pub(crate) trait Kept: Source {
     /// Rounds `values` to this type, into memory that need not be filled before: all of it is then.
     fn narrow_into(values: &[f32], out: &mut [MaybeUninit<Self>]);
     /// Reads them back.

@@ -1,0 +1,220 @@
+//! Packing: matrices in memory to the tiles of panels.
+
+use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
+
+use super::matrix::Matrix;
+use super::panels::{LINES_OF_TILE, Line, PANEL, PanelsPart, TILE_TERMS, TermsPart, step_lines};
+use super::part::Side;
+use super::tile::{Source, Tile, lanes, round_pair, tile_of_pairs, tile_of_rows, transpose};
+
+impl TermsPart<'_> {
+    /// Packs all of `matrix`, whose rows are the panels' rows (or columns, for `b`) and whose columns are terms, from
+    /// a row and a term on that are multiples of 32. Missing terms of a last tile are zeros.
+    ///
+    /// # Safety
+    /// The processor has what [`are_possible`](super::panels::are_possible) asks for.
+    pub(super) unsafe fn fill<E: Source>(
+        &mut self,
+        matrix: Matrix<'_, E>,
+        side: Side,
+        [row, term]: [usize; 2],
+    ) {
+        let at = [row / PANEL, term / TILE_TERMS];
+        if self.planes == 2 && !E::IS_BF16 {
+            // SAFETY: as the caller promises.
+            unsafe { fill_terms::<E, true>(self, matrix, side, at) }
+        } else {
+            // SAFETY: as the caller promises.
+            unsafe { fill_terms::<E, false>(self, matrix, side, at) }
+        }
+    }
+}
+
+impl PanelsPart<'_> {
+    /// Packs this part of `matrix`, all of it, whose rows are the panels' rows (or columns, for `b`) and whose
+    /// columns are the terms.
+    ///
+    /// # Safety
+    /// The processor has what [`are_possible`](super::panels::are_possible) asks for.
+    pub(super) unsafe fn fill<E: Source>(self, matrix: Matrix<'_, E>, side: Side) {
+        // The low halves of bf16 are zeros: no work, and zeros are stored if there is a plane.
+        if self.planes == 2 && !E::IS_BF16 {
+            // SAFETY: as the caller promises.
+            unsafe { fill::<E, true>(self, matrix, side) }
+        } else {
+            // SAFETY: as the caller promises.
+            unsafe { fill::<E, false>(self, matrix, side) }
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+unsafe fn fill<E: Source, const LOW: bool>(
+    mut part: PanelsPart<'_>,
+    matrix: Matrix<'_, E>,
+    side: Side,
+) {
+    let panel_lines = part.steps * step_lines(part.planes);
+    let panels = part.lines.len() / panel_lines.max(1);
+    let by_row = matrix.column_stride == 1;
+    debug_assert!(by_row || matrix.row_stride == 1);
+    let row_of = |panel: usize| (part.first + panel) * PANEL;
+    // Memory is read in the order in which it lies there: what is written fits in the cache.
+    // SAFETY, of all three: the processor has the features (the caller's promise).
+    if by_row && side == Side::Left {
+        for row in 0..panels * PANEL {
+            // SAFETY: see above.
+            unsafe { fill_row::<E, LOW>(&mut part, matrix, row) };
+        }
+    } else if by_row {
+        for panel in 0..panels {
+            for step in 0..part.steps {
+                let lines = tiles(&mut part.lines[panel * panel_lines..], part.planes, step);
+                let at = (row_of(panel), step * TILE_TERMS);
+                // SAFETY: see above.
+                unsafe { fill_tiles::<E, LOW>(lines, matrix, side, at) };
+            }
+        }
+    } else {
+        for step in 0..part.steps {
+            for panel in 0..panels {
+                let lines = tiles(&mut part.lines[panel * panel_lines..], part.planes, step);
+                let at = (row_of(panel), step * TILE_TERMS);
+                // SAFETY: see above.
+                unsafe { fill_tiles::<E, LOW>(lines, matrix, side, at) };
+            }
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+unsafe fn fill_terms<E: Source, const LOW: bool>(
+    part: &mut TermsPart<'_>,
+    matrix: Matrix<'_, E>,
+    side: Side,
+    [first_panel, first_step]: [usize; 2],
+) {
+    debug_assert!(matrix.column_stride == 1 || matrix.row_stride == 1);
+    let panels = &mut part.panels[first_panel..][..matrix.rows.div_ceil(PANEL)];
+    for (panel, lines) in panels.iter_mut().enumerate() {
+        for step in 0..matrix.columns.div_ceil(TILE_TERMS) {
+            let lines = tiles(lines, part.planes, first_step + step);
+            // SAFETY: the processor has the features (the caller's promise).
+            unsafe {
+                fill_tiles::<E, LOW>(lines, matrix, side, (panel * PANEL, step * TILE_TERMS));
+            }
+        }
+    }
+}
+
+/// A panel's tiles of 32 terms: those of the high halves, and those of the low ones if there are such.
+fn tiles(panel: &mut [MaybeUninit<Line>], planes: usize, step: usize) -> Tiles<'_> {
+    let lines = step_lines(planes);
+    panel[step * lines..][..lines].split_at_mut(2 * LINES_OF_TILE)
+}
+
+type Tiles<'a> = (&'a mut [MaybeUninit<Line>], &'a mut [MaybeUninit<Line>]);
+
+/// One row of `a`, whose terms stand next to each other.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+unsafe fn fill_row<E: Source, const LOW: bool>(
+    part: &mut PanelsPart<'_>,
+    matrix: Matrix<'_, E>,
+    row: usize,
+) {
+    let (step_lines, planes) = (step_lines(part.planes), part.planes);
+    let from_row = part.first * PANEL + row;
+    let terms = if from_row < matrix.rows {
+        matrix.columns
+    } else {
+        0
+    };
+    let panel = row / PANEL * part.steps * step_lines + row % PANEL;
+    for step in 0..part.steps {
+        let term = step * TILE_TERMS;
+        let count = terms.saturating_sub(term);
+        let at = panel + step * step_lines;
+        let (mut high, mut low) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+        if count > 0 {
+            // SAFETY: the row's terms from `term` on are `count` values of the matrix.
+            let (first, second) = unsafe {
+                let from = matrix
+                    .values
+                    .as_ptr()
+                    .add(from_row * matrix.row_stride + term);
+                (
+                    E::load16(from, lanes(count)),
+                    E::load16(from.wrapping_add(16), lanes(count.saturating_sub(16))),
+                )
+            };
+            (high, low) = round_pair::<LOW>(first, second);
+        }
+        store_line(&mut part.lines[at], high);
+        if planes == 2 {
+            store_line(&mut part.lines[at + 2 * LINES_OF_TILE], low);
+        }
+    }
+}
+
+/// Both tiles of 32 terms of a panel, from row `row` and column `term` of the matrix on.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+unsafe fn fill_tiles<E: Source, const LOW: bool>(
+    (high, low): Tiles<'_>,
+    matrix: Matrix<'_, E>,
+    side: Side,
+    (row, term): (usize, usize),
+) {
+    let by_row = matrix.column_stride == 1;
+    let count = matrix.columns.saturating_sub(term).min(TILE_TERMS);
+    for half in 0..2 {
+        let row = row + half * 16;
+        let rows = matrix.rows.saturating_sub(row).min(16);
+        let zero = _mm512_setzero_si512();
+        let (mut high_tile, mut low_tile) = ([zero; 16], [zero; 16]);
+        let tiles = (&mut high_tile, &mut low_tile);
+        let base = matrix.values.as_ptr();
+        if rows > 0 && by_row {
+            // SAFETY: `rows` rows and `count` terms from here on lie in the matrix.
+            unsafe {
+                let from = base.add(row * matrix.row_stride + term);
+                tile_of_rows::<E, LOW>(tiles, from, matrix.row_stride, rows, count);
+            }
+        } else if rows > 0 {
+            // SAFETY: as above.
+            unsafe {
+                let from = base.add(term * matrix.column_stride + row);
+                tile_of_pairs::<E, LOW>(tiles, from, matrix.column_stride, rows, count);
+            }
+        }
+        // Rows of terms are what `a` wants, pairs of terms by column what `b` wants.
+        if by_row != (side == Side::Left) {
+            transpose(&mut high_tile);
+            if LOW {
+                transpose(&mut low_tile);
+            }
+        }
+        let at = half * LINES_OF_TILE;
+        store(&mut high[at..][..LINES_OF_TILE], &high_tile);
+        if !low.is_empty() {
+            store(&mut low[at..][..LINES_OF_TILE], &low_tile);
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(lines: &mut [MaybeUninit<Line>], tile: &Tile) {
+    for (line, values) in lines.iter_mut().zip(tile) {
+        store_line(line, *values);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store_line(line: &mut MaybeUninit<Line>, values: __m512i) {
+    // SAFETY: a line is 64 bytes and aligned to them.
+    unsafe { _mm512_store_si512(line.as_mut_ptr().cast(), values) };
+}
