@@ -6,7 +6,7 @@
 
 use std::arch::asm;
 
-use super::multiply::Multiply;
+use super::multiply::{Multiply, Pair};
 use super::panels::{self, PANEL, TILE_ROWS};
 
 /// Whether the processor has the instructions used here and the kernel lets this process use them.
@@ -91,9 +91,8 @@ impl Multiply for Tiles {
 
     unsafe fn multiply(
         &self,
-        size: [usize; 2],
-        a: *const u16,
-        b: *const u16,
+        planes: usize,
+        pairs: &[Pair],
         c: (*mut f32, usize),
         _rows: usize,
         accumulate: bool,
@@ -101,9 +100,9 @@ impl Multiply for Tiles {
         // SAFETY: as the caller promises; the tiles are configured for the rows of `a`.
         unsafe {
             if self.few_rows {
-                multiply_few_rows(self, size, a, b, c);
+                multiply_few_rows(self, planes, pairs, c);
             } else {
-                multiply_panels(self, size, a, b, c, accumulate);
+                multiply_panels(self, planes, pairs, c, accumulate);
             }
         }
     }
@@ -116,9 +115,8 @@ impl Drop for Tiles {
     }
 }
 
-/// `c (+)= a b` for one panel of `a` (32 rows), one of `b` (32 columns) and `steps` times 32 terms;
-/// both panels have one plane, or two (the high and the low half of each number; the product of the
-/// two low halves is left out).
+/// `c (+)= a b` for panels of `a` (32 rows) and of `b` (32 columns), which have one plane, or two (the high and
+/// the low half of each number; the product of the two low halves is left out).
 ///
 /// # Safety
 /// Each of the panels holds `steps * planes * 2` tiles; `c` has 32 rows of 32 values, `stride`
@@ -126,15 +124,11 @@ impl Drop for Tiles {
 #[inline]
 unsafe fn multiply_panels(
     _tiles: &Tiles,
-    [planes, steps]: [usize; 2],
-    a: *const u16,
-    b: *const u16,
+    planes: usize,
+    pairs: &[Pair],
     (c, stride): (*mut f32, usize),
     accumulate: bool,
 ) {
-    if steps == 0 {
-        return;
-    }
     let row_bytes = stride * size_of::<f32>();
     // SAFETY: all addresses lie in the panels and in `c` (the caller's promise).
     unsafe {
@@ -156,60 +150,62 @@ unsafe fn multiply_panels(
                 options(nostack, nomem, preserves_flags),
             );
         }
-        // `t1` asks to leave the first-level cache to the panel of `a`, which the next panels of `b` want again.
-        if planes == 1 {
-            asm!(
-                "2:",
-                "tileloadd tmm4, [{a} + {row}]",
-                "tileloaddt1 tmm6, [{b} + {row}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloaddt1 tmm7, [{b} + {row} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {row} + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a}, 2048",
-                "add {b}, 2048",
-                "dec {steps}",
-                "jnz 2b",
-                a = inout(reg) a => _, b = inout(reg) b => _, steps = inout(reg) steps => _,
-                row = in(reg) 64usize,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
-        } else {
-            // In memory: high tiles 0 and 1, low tiles 0 and 1.
-            asm!(
-                "2:",
-                "tileloadd tmm4, [{a} + {row}]",
-                "tileloaddt1 tmm6, [{b} + {row} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloaddt1 tmm7, [{b} + {row} + 3072]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {row} + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloaddt1 tmm6, [{b} + {row}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloaddt1 tmm7, [{b} + {row} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm4, [{a} + {row} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {row} + 3072]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a}, 4096",
-                "add {b}, 4096",
-                "dec {steps}",
-                "jnz 2b",
-                a = inout(reg) a => _, b = inout(reg) b => _, steps = inout(reg) steps => _,
-                row = in(reg) 64usize,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
+        for &Pair { a, b, steps } in pairs {
+            // `t1` asks to leave the first-level cache to the panel of `a`, which the next panels of `b` want again.
+            if planes == 1 {
+                asm!(
+                    "2:",
+                    "tileloadd tmm4, [{a} + {row}]",
+                    "tileloaddt1 tmm6, [{b} + {row}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloaddt1 tmm7, [{b} + {row} + 1024]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{a} + {row} + 1024]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    "add {a}, 2048",
+                    "add {b}, 2048",
+                    "dec {steps}",
+                    "jnz 2b",
+                    a = inout(reg) a => _, b = inout(reg) b => _, steps = inout(reg) steps => _,
+                    row = in(reg) 64usize,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                );
+            } else {
+                // In memory: high tiles 0 and 1, low tiles 0 and 1.
+                asm!(
+                    "2:",
+                    "tileloadd tmm4, [{a} + {row}]",
+                    "tileloaddt1 tmm6, [{b} + {row} + 2048]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloaddt1 tmm7, [{b} + {row} + 3072]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{a} + {row} + 1024]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    "tileloaddt1 tmm6, [{b} + {row}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloaddt1 tmm7, [{b} + {row} + 1024]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    "tileloadd tmm4, [{a} + {row} + 2048]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{a} + {row} + 3072]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    "add {a}, 4096",
+                    "add {b}, 4096",
+                    "dec {steps}",
+                    "jnz 2b",
+                    a = inout(reg) a => _, b = inout(reg) b => _, steps = inout(reg) steps => _,
+                    row = in(reg) 64usize,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                );
+            }
         }
         asm!(
             "tilestored [{c0} + {stride}], tmm0",
@@ -230,14 +226,10 @@ unsafe fn multiply_panels(
 #[inline]
 unsafe fn multiply_few_rows(
     _tiles: &Tiles,
-    [planes, steps]: [usize; 2],
-    a: *const u16,
-    b: *const u16,
+    planes: usize,
+    pairs: &[Pair],
     (c, stride): (*mut f32, usize),
 ) {
-    if steps == 0 {
-        return;
-    }
     let row_bytes = stride * size_of::<f32>();
     // SAFETY: all addresses lie in the panels and in `c` (the caller's promise).
     unsafe {
@@ -246,47 +238,49 @@ unsafe fn multiply_few_rows(
             out("tmm0") _, out("tmm1") _,
             options(nostack, nomem, preserves_flags),
         );
-        if planes == 1 {
-            asm!(
-                "2:",
-                "tileloadd tmm4, [{a} + {row}]",
-                "tileloadd tmm6, [{b} + {row}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {row} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "add {a}, 2048",
-                "add {b}, 2048",
-                "dec {steps}",
-                "jnz 2b",
-                a = inout(reg) a => _, b = inout(reg) b => _, steps = inout(reg) steps => _,
-                row = in(reg) 64usize,
-                out("tmm4") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
-        } else {
-            asm!(
-                "2:",
-                "tileloadd tmm4, [{a} + {row}]",
-                "tileloadd tmm6, [{b} + {row} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {row} + 3072]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm6, [{b} + {row}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {row} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm4, [{a} + {row} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "add {a}, 4096",
-                "add {b}, 4096",
-                "dec {steps}",
-                "jnz 2b",
-                a = inout(reg) a => _, b = inout(reg) b => _, steps = inout(reg) steps => _,
-                row = in(reg) 64usize,
-                out("tmm4") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
+        for &Pair { a, b, steps } in pairs {
+            if planes == 1 {
+                asm!(
+                    "2:",
+                    "tileloadd tmm4, [{a} + {row}]",
+                    "tileloadd tmm6, [{b} + {row}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b} + {row} + 1024]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "add {a}, 2048",
+                    "add {b}, 2048",
+                    "dec {steps}",
+                    "jnz 2b",
+                    a = inout(reg) a => _, b = inout(reg) b => _, steps = inout(reg) steps => _,
+                    row = in(reg) 64usize,
+                    out("tmm4") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                );
+            } else {
+                asm!(
+                    "2:",
+                    "tileloadd tmm4, [{a} + {row}]",
+                    "tileloadd tmm6, [{b} + {row} + 2048]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b} + {row} + 3072]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm6, [{b} + {row}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b} + {row} + 1024]",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tileloadd tmm4, [{a} + {row} + 2048]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "add {a}, 4096",
+                    "add {b}, 4096",
+                    "dec {steps}",
+                    "jnz 2b",
+                    a = inout(reg) a => _, b = inout(reg) b => _, steps = inout(reg) steps => _,
+                    row = in(reg) 64usize,
+                    out("tmm4") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                );
+            }
         }
         asm!(
             "tilestored [{c} + {stride}], tmm0",

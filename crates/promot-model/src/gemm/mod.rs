@@ -55,8 +55,8 @@ pub use packed::{Factor, Packed};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use part::{Part, Side};
 pub use precision::Precision;
-pub(crate) use product::matmul_part;
 pub use product::{Right, add_product, matmul, matmul_packed, matmul_serial, product, products};
+pub(crate) use product::{matmul_part, matmul_sum};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use tile::Source;
 pub(crate) use unfilled::{filled, unfilled};

@@ -1,22 +1,39 @@
 //! What the instructions of a processor have to do with packed panels.
 
+/// A panel of `a` and one of `b`, both from one step on: some terms of the sums.
+#[derive(Clone, Copy)]
+pub(super) struct Pair {
+    pub(super) a: *const u16,
+    pub(super) b: *const u16,
+    /// Times 32 terms; one at least.
+    pub(super) steps: usize,
+}
+
+impl Default for Pair {
+    fn default() -> Self {
+        Self {
+            a: std::ptr::null(),
+            b: std::ptr::null(),
+            steps: 0,
+        }
+    }
+}
+
 /// Instructions that multiply panels.
 pub(super) trait Multiply {
     /// Whether `rows` rows of 32 sums are written, or added, to where they belong and nothing else is.
     fn in_place(&self, rows: usize, accumulate: bool) -> bool;
 
-    /// `c (+)= a b` for one panel of `a`, one of `b` (32 columns), `planes` planes and `steps` times 32
-    /// terms: `[planes, steps]`. Only the first `rows` rows of `c` matter; nothing is added to where
-    /// [`Self::in_place`] says no.
+    /// `c (+)= a b`, summed up over all pairs of a panel of `a` and one of `b` (32 columns), in `planes` planes. Only the
+    /// first `rows` rows of `c` matter; nothing is added to where [`Self::in_place`] says no.
     ///
     /// # Safety
-    /// Each of the panels holds `steps * planes * 2` tiles; `c` has 32 rows, or `rows` if they are in place, of
+    /// Each of a pair's panels holds `steps * planes * 2` tiles; `c` has 32 rows, or `rows` if they are in place, of
     /// 32 values, `stride` values apart, that nobody else uses meanwhile.
     unsafe fn multiply(
         &self,
-        size: [usize; 2],
-        a: *const u16,
-        b: *const u16,
+        planes: usize,
+        pairs: &[Pair],
         c: (*mut f32, usize),
         rows: usize,
         accumulate: bool,

@@ -22,7 +22,7 @@ pub(crate) struct Part {
 
 impl Part {
     /// All of a factor.
-    pub(super) fn all(b: Factor<'_>) -> Self {
+    pub(crate) fn all(b: Factor<'_>) -> Self {
         Self {
             first_column: 0,
             columns: b.width(),

@@ -13,7 +13,7 @@ use super::{
     panels::Panels,
     part::LeftPart,
     tile::Source,
-    tiled::{Output, Task, fill_grid, fill_grid_packed, fill_rows, multiply},
+    tiled::{MOST_OPERANDS, Operands, Output, fill_grid, fill_grid_packed, fill_rows, multiply},
 };
 
 /// `out (+)= a b` of packed factors on the calling thread; rows of `out` start every `stride`
@@ -43,15 +43,32 @@ pub(crate) fn matmul_part(
     part: Part,
     accumulate: bool,
 ) {
-    let (m, n) = (a.width(), part.columns);
-    assert!(
-        part.first_column + n <= b.width() && part.first_term + a.terms() <= b.terms(),
-        "part of the right factor"
-    );
-    assert!(
-        part.first_column.is_multiple_of(32) && part.first_term.is_multiple_of(32),
-        "parts start at whole tiles"
-    );
+    matmul_sum(out, stride, [(a, b, part)], accumulate);
+}
+
+/// `out (+)= a b`, summed up over several pairs of factors with a part of `b` each. Where blocks of 32 rows and columns are
+/// whole, the bits are those of adding one product after another, which would read and write the sums each time.
+///
+/// # Panics
+/// If the shapes do not fit, or the factors were packed in different precisions.
+pub(crate) fn matmul_sum<const N: usize>(
+    out: &mut [f32],
+    stride: usize,
+    pairs: [(Factor<'_>, Factor<'_>, Part); N],
+    accumulate: bool,
+) {
+    let (m, n) = (pairs[0].0.width(), pairs[0].2.columns);
+    for (a, b, part) in pairs {
+        assert_eq!([a.width(), part.columns], [m, n], "products of one shape");
+        assert!(
+            part.first_column + n <= b.width() && part.first_term + a.terms() <= b.terms(),
+            "part of the right factor"
+        );
+        assert!(
+            part.first_column.is_multiple_of(32) && part.first_term.is_multiple_of(32),
+            "parts start at whole tiles"
+        );
+    }
     if m == 0 || n == 0 {
         return;
     }
@@ -59,29 +76,49 @@ pub(crate) fn matmul_part(
         n <= stride && (m - 1) * stride + n <= out.len(),
         "product within its memory"
     );
-    match (a.0, b.0) {
-        (Form::Dense(a), Form::Dense(b)) => {
-            let b = b.row_range(part.first_column, n).t();
-            let b = b.row_range(part.first_term, a.columns);
-            portable::matmul_serial(out, stride, a, b, accumulate);
-        }
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if let Some(operands) = operands(pairs) {
+        let out = Output {
+            values: out.as_mut_ptr(),
+            stride,
+        };
+        // SAFETY: `out` was checked to hold the product, and is borrowed for it alone.
+        unsafe { multiply(out, &operands, accumulate) };
+        return;
+    }
+    for (i, (a, b, part)) in pairs.into_iter().enumerate() {
+        let (a, b) = (dense(a), dense(b));
+        let b = b.row_range(part.first_column, n).t();
+        let b = b.row_range(part.first_term, a.columns);
+        portable::matmul_serial(out, stride, a, b, accumulate || i > 0);
+    }
+}
+
+/// The operands, if all are panels.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn operands<'a, const N: usize>(
+    pairs: [(Factor<'a>, Factor<'a>, Part); N],
+) -> Option<[Operands<'a>; N]> {
+    const { assert!(N <= MOST_OPERANDS) };
+    let operands = pairs.map(|(a, b, right)| {
+        Some(Operands {
+            a: a.panels()?,
+            left: LeftPart::all(a),
+            b: b.panels()?,
+            right,
+        })
+    });
+    operands
+        .iter()
+        .all(Option::is_some)
+        .then(|| operands.map(Option::unwrap))
+}
+
+fn dense(factor: Factor<'_>) -> Matrix<'_> {
+    match factor.0 {
+        Form::Dense(matrix) => matrix,
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        (Form::Panels(panels), Form::Panels(b)) => {
-            let out = Output {
-                values: out.as_mut_ptr(),
-                stride,
-            };
-            let task = Task {
-                a: panels,
-                left: LeftPart::all(a),
-                b,
-                right: part,
-            };
-            // SAFETY: `out` was checked to hold the product, and is borrowed for it alone.
-            unsafe { multiply(out, task, accumulate) };
-        }
-        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        _ => panic!("factors packed for different kernels"),
+        Form::Panels(_) => panic!("factors packed for different kernels"),
     }
 }
 

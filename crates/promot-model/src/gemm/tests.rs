@@ -248,6 +248,54 @@ fn several_products_of_one_factor_are_those_by_themselves() {
     }
 }
 
+/// Products that are added up in registers, with parts of right factors. Where blocks stick out of the output, they are
+/// added up in another order.
+#[test]
+fn a_sum_of_products_is_that_of_adding_one_after_another() {
+    for (m, n, terms) in [
+        (96, 64, [64, 33, 100]),
+        (256, 32, [256, 0, 5]),
+        (32, 96, [0, 0, 0]),
+        (70, 90, [64, 33, 100]),
+        (9, 64, [1, 32, 0]),
+    ] {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let x = [0, 1, 2].map(|i| values(m * terms[i], i as u64));
+            let y = [0, 1, 2].map(|i| values((terms[i] + 64) * (n + 32), 3 + i as u64));
+            let mut packed: [[Packed; 2]; 3] = Default::default();
+            let mut i = 0;
+            let pairs = packed.each_mut().map(|[left, right]| {
+                let (a, b) = (
+                    Matrix::new(&x[i], m, terms[i]),
+                    Matrix::new(&y[i], terms[i] + 64, n + 32),
+                );
+                let part = Part {
+                    first_column: 32,
+                    columns: n,
+                    first_term: 64,
+                };
+                i += 1;
+                (left.pack_a(a, precision), right.pack_b(b, precision), part)
+            });
+            let (stride, before) = (n + 3, values(m * (n + 3), 6));
+            for accumulate in [false, true] {
+                let (mut one_by_one, mut at_once) = (before.clone(), before.clone());
+                for (i, (a, b, part)) in pairs.into_iter().enumerate() {
+                    matmul_part(&mut one_by_one, stride, a, b, part, accumulate || i > 0);
+                }
+                matmul_sum(&mut at_once, stride, pairs, accumulate);
+                let name = format!("{m}x{terms:?}x{n}, {precision:?}");
+                if m % 32 == 0 && n % 32 == 0 {
+                    assert_eq!(at_once, one_by_one, "{name}");
+                }
+                for (at_once, one_by_one) in at_once.iter().zip(&one_by_one) {
+                    assert!((at_once - one_by_one).abs() < 1e-4, "{name}");
+                }
+            }
+        }
+    }
+}
+
 /// Both factors of `leftᵀ right` in blocks of any number of rows, put there by parts.
 #[test]
 fn gathered_factors_give_the_products_of_their_rows() {

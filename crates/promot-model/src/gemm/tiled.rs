@@ -8,7 +8,7 @@ use super::dot::DotProducts;
 use super::grid::Grid;
 use super::kernel::Kernel;
 use super::matrix::Matrix;
-use super::multiply::Multiply;
+use super::multiply::{Multiply, Pair};
 use super::packed::Packed;
 use super::panels::{PANEL, Panels, TILE_LEN, TILE_TERMS};
 use super::part::{LeftPart, Part};
@@ -39,43 +39,84 @@ impl Output {
     }
 }
 
-/// Some rows and terms of a left factor, some columns of a right one from one of its terms on: what one thread
-/// multiplies.
+/// Some rows and terms of a left factor, some columns of a right one from one of its terms on.
 #[derive(Clone, Copy)]
-pub(super) struct Task<'a> {
+pub(super) struct Operands<'a> {
     pub(super) a: &'a Panels,
     pub(super) left: LeftPart,
     pub(super) b: &'a Panels,
     pub(super) right: Part,
 }
 
+impl Operands<'_> {
+    fn steps(&self) -> usize {
+        self.left.terms.div_ceil(TILE_TERMS)
+    }
+
+    /// Panel `i` of the left part and `j` of the right one.
+    fn pair(&self, i: usize, j: usize) -> Pair {
+        let Self { a, left, b, right } = *self;
+        Pair {
+            a: a.address(left.first_row / PANEL + i, left.first_term / TILE_TERMS),
+            b: b.address(
+                right.first_column / PANEL + j,
+                right.first_term / TILE_TERMS,
+            ),
+            steps: self.steps(),
+        }
+    }
+}
+
+/// Operands whose products are added up while the sums are in registers, at most.
+pub(super) const MOST_OPERANDS: usize = 4;
+
+/// The sum of products of so many rows and columns, on one thread.
+///
 /// # Safety
-/// `out` has the rows of the left part and the columns of the right one, and nobody else uses them; the parts
-/// lie in their factors and start at whole tiles.
-pub(super) unsafe fn multiply(out: Output, task: Task<'_>, accumulate: bool) {
+/// `out` has the rows of the left parts and the columns of the right ones, and nobody else uses them; the parts
+/// lie in their factors and start at whole tiles. There are [`MOST_OPERANDS`] at most.
+pub(super) unsafe fn multiply(out: Output, operands: &[Operands<'_>], accumulate: bool) {
+    let Some(first) = operands.first() else {
+        return;
+    };
     // SAFETY: as the caller promises; factors are packed in panels only where the instructions are available.
     unsafe {
         match Kernel::get() {
             Kernel::Amx => {
-                let tiles = Tiles::configure(task.left.rows);
-                multiply_by(&tiles, out, task, accumulate);
+                let tiles = Tiles::configure(first.left.rows);
+                multiply_by(&tiles, out, operands, accumulate);
             }
-            Kernel::Avx512Bf16 => multiply_by(&DotProducts, out, task, accumulate),
+            Kernel::Avx512Bf16 => multiply_by(&DotProducts, out, operands, accumulate),
             Kernel::Portable => panic!("factors packed for different kernels"),
         }
     }
 }
 
 /// # Safety
-/// As of [`multiply`]; the processor has AVX-512.
+/// As of [`multiply`], with operands; the processor has AVX-512.
 #[target_feature(enable = "avx512f")]
-unsafe fn multiply_by(instructions: &impl Multiply, out: Output, task: Task<'_>, accumulate: bool) {
-    let Task { a, left, b, right } = task;
-    assert_eq!(a.planes, b.planes, "precisions of the factors");
-    let (m, n, planes, stride) = (left.rows, right.columns, a.planes, out.stride);
-    let first_panels = [left.first_row / PANEL, right.first_column / PANEL];
-    let first_steps = [left.first_term / TILE_TERMS, right.first_term / TILE_TERMS];
-    let steps = left.terms.div_ceil(TILE_TERMS);
+unsafe fn multiply_by(
+    instructions: &impl Multiply,
+    out: Output,
+    operands: &[Operands<'_>],
+    accumulate: bool,
+) {
+    let (m, n) = (operands[0].left.rows, operands[0].right.columns);
+    let (planes, stride) = (operands[0].a.planes, out.stride);
+    let mut steps = 0;
+    for each in operands {
+        assert_eq!(
+            [each.left.rows, each.right.columns],
+            [m, n],
+            "shapes of products"
+        );
+        assert_eq!(
+            [each.a.planes, each.b.planes],
+            [planes; 2],
+            "precisions of the factors"
+        );
+        steps += each.steps();
+    }
     if steps == 0 {
         for row in 0..if accumulate { 0 } else { m } {
             // SAFETY: within the part of the output that the caller gave.
@@ -85,6 +126,7 @@ unsafe fn multiply_by(instructions: &impl Multiply, out: Output, task: Task<'_>,
     }
     let mut block = std::mem::MaybeUninit::<Block>::uninit();
     let block: *mut f32 = block.as_mut_ptr().cast();
+    let mut pairs = [Pair::default(); MOST_OPERANDS];
     let panels = n.div_ceil(PANEL);
     let group = (GROUP_BYTES / (steps * planes * 2 * TILE_LEN * size_of::<u16>())).max(1);
     for first in (0..panels).step_by(group) {
@@ -94,21 +136,25 @@ unsafe fn multiply_by(instructions: &impl Multiply, out: Output, task: Task<'_>,
             for j in first..(first + group).min(panels) {
                 let (row, column) = (i * PANEL, j * PANEL);
                 let (rows, columns) = (PANEL.min(m - row), PANEL.min(n - column));
+                let mut count = 0;
+                for operands in operands.iter().filter(|operands| operands.steps() > 0) {
+                    pairs[count] = operands.pair(i, j);
+                    count += 1;
+                }
+                let pairs = &pairs[..count];
                 // SAFETY: the panels have these steps; the block lies in the output where it is
                 // whole, and is written to it from `block` where it is not.
                 unsafe {
-                    let pa = a.address(first_panels[0] + i, first_steps[0]);
-                    let pb = b.address(first_panels[1] + j, first_steps[1]);
                     let c = out.values.add(row * stride + column);
                     if columns == PANEL && instructions.in_place(rows, accumulate) {
                         if rows == PANEL {
                             prefetch_block(c.wrapping_add(PANEL), stride);
                         }
                         let c = (c, stride);
-                        instructions.multiply([planes, steps], pa, pb, c, rows, accumulate);
+                        instructions.multiply(planes, pairs, c, rows, accumulate);
                     } else {
                         let sums = (block, PANEL);
-                        instructions.multiply([planes, steps], pa, pb, sums, rows, false);
+                        instructions.multiply(planes, pairs, sums, rows, false);
                         write_block(c, stride, block, rows, columns, accumulate);
                     }
                 }
@@ -199,11 +245,11 @@ pub(super) unsafe fn fill_grid<E: Source>(
             let a = a.t().row_range(first_term, terms).t();
             with_scratch(|[packed, _]| {
                 let (a, left) = packed_left(packed, a, precision);
-                let task = Task { a, left, b, right };
+                let operands = Operands { a, left, b, right };
                 // SAFETY: the task's rows and columns lie in `out`, and no other task has them.
                 unsafe {
                     let out = out.starting_at(rows.start, columns.start);
-                    multiply(out, task, accumulate || first_term > 0);
+                    multiply(out, &[operands], accumulate || first_term > 0);
                 };
             });
         }
@@ -233,11 +279,11 @@ pub(super) unsafe fn fill_grid_packed(
                 columns: columns.len(),
                 first_term,
             };
-            let task = Task { a, left, b, right };
+            let operands = Operands { a, left, b, right };
             // SAFETY: the task's rows and columns lie in `out`, and no other task has them.
             unsafe {
                 let out = out.starting_at(rows.start, columns.start);
-                multiply(out, task, accumulate || first_term > 0);
+                multiply(out, &[operands], accumulate || first_term > 0);
             };
         }
     });
@@ -278,9 +324,11 @@ pub(super) unsafe fn fill_rows<E: Source>(
                         columns: b.width,
                         first_term,
                     };
-                    let task = Task { a, left, b, right };
+                    let operands = Operands { a, left, b, right };
                     // SAFETY: the task's rows lie in `out`, and no other task has them.
-                    unsafe { multiply(out.starting_at(rows.start, 0), task, first_term > 0) };
+                    unsafe {
+                        multiply(out.starting_at(rows.start, 0), &[operands], first_term > 0)
+                    };
                 }
             });
         }

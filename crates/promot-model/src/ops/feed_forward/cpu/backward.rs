@@ -7,7 +7,7 @@ use super::super::{Problem, Tensors, WeightGradients};
 use super::collected::{Collected, CollectedBlock};
 use super::{Factors, SCRATCH, SavedBlock, Shared, chunks, columns_of, drop_chunk, terms_of};
 use crate::backend::Host;
-use crate::gemm::{Kept, Matrix, Precision, matmul_part};
+use crate::gemm::{Kept, Matrix, Precision, matmul_part, matmul_sum};
 use crate::ops::dropout::drop_rows;
 use crate::ops::parallel::{add_assign, row_block, sized};
 use crate::ops::rms_norm::{norm_dw_rows, norm_dx_rows, norm_rows};
@@ -106,6 +106,7 @@ fn backward_block<E: Kept>(
             // From here on `dh` is h, and `gate` and `up` are their own gradients.
             let dn = sized(&mut scratch.normed, rows * width);
             let part = terms_of(first, width);
+            let [packed_up, packed_gate] = &mut scratch.packed_chunks;
             if let Some(factor) = factors.gate {
                 let gate = sized(&mut scratch.gate, rows * columns);
                 E::widen(&saved.gate[at], gate);
@@ -114,15 +115,17 @@ fn backward_block<E: Kept>(
                     dgate.put(gate, columns, [0, first]);
                 }
                 let dgate = Matrix::new(gate, rows, columns);
-                let dgate = scratch.packed_chunk.pack_a(dgate, shared.precision);
-                matmul_part(dn, width, dgate, factor, part, first > 0);
+                let dgate = packed_gate.pack_a(dgate, shared.precision);
+                let dup = Matrix::new(up, rows, columns);
+                let dup = packed_up.pack_a(dup, shared.precision);
+                let pairs = [(dgate, factor, part), (dup, factors.up, part)];
+                matmul_sum(dn, width, pairs, first > 0);
             } else {
                 relu_backward(dh, up);
+                let dup = Matrix::new(up, rows, columns);
+                let dup = packed_up.pack_a(dup, shared.precision);
+                matmul_part(dn, width, dup, factors.up, part, first > 0);
             }
-            let add = first > 0 || factors.gate.is_some();
-            let dup = Matrix::new(up, rows, columns);
-            let dup = scratch.packed_chunk.pack_a(dup, shared.precision);
-            matmul_part(dn, width, dup, factors.up, part, add);
             if let Some(collected) = &mut collected {
                 collected.dup.put(up, columns, [0, first]);
                 drop_chunk(dh, problem.hidden_dropout, first_row, first, columns);

@@ -79,7 +79,7 @@ fn forward_block<E: Kept>(
             };
             drop_chunk(h, shared.problem.hidden_dropout, first_row, first, columns);
             let h = Matrix::new(h, rows, columns);
-            let h = scratch.packed_chunk.pack_a(h, shared.precision);
+            let h = scratch.packed_chunks[0].pack_a(h, shared.precision);
             let part = terms_of(first, width);
             if shared.problem.output_dropout.is_some() {
                 let change = sized(&mut scratch.wide, rows * width);

@@ -82,7 +82,7 @@ struct Scratch {
     up: Vec<f32>,
     dh: Vec<f32>,
     packed: Packed,
-    packed_chunk: Packed,
+    packed_chunks: [Packed; 2],
 }
 
 thread_local! {

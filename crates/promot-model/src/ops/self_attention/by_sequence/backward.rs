@@ -5,7 +5,7 @@ use half::bf16;
 use super::collected::{Collected, CollectedGroup};
 use super::{BLOCK, Group, PRECISION, Saved, Scratch, Shared, rows_of, run, span};
 use crate::backend::{Device as _, Host};
-use crate::gemm::{Kept as _, Matrix, matmul_packed};
+use crate::gemm::{Kept as _, Matrix, Part, matmul_packed, matmul_sum};
 use crate::ops::attention::Sequences;
 use crate::ops::dropout::drop_rows;
 use crate::ops::parallel::{add_assign, changed_copy, sized};
@@ -127,7 +127,7 @@ fn backward_group(
             collected.dz.put(dz, width, [block.start, 0]);
         }
         let dz = Matrix::new(dz, block.len(), width);
-        let dz = scratch.packed.pack_a(dz, PRECISION);
+        let dz = scratch.packed[0].pack_a(dz, PRECISION);
         let dattended = &mut dattended[span(&block, features)];
         matmul_packed(dattended, features, dz, shared.o, false);
     }
@@ -170,11 +170,16 @@ fn backward_group(
 
     for block in group.blocks() {
         let dn = sized(&mut scratch.block, block.len() * width);
-        for (i, (gradient, &(factor, columns))) in dqkv.iter().zip(&shared.qkv).enumerate() {
-            let gradient = Matrix::new(&gradient[span(&block, columns)], block.len(), columns);
-            let gradient = scratch.packed.pack_a(gradient, PRECISION);
-            matmul_packed(dn, width, gradient, factor, i > 0);
-        }
+        let [dq, dk, dv] = [0, 1, 2].map(|i| {
+            let gradient = &dqkv[i][span(&block, columns[i])];
+            Matrix::new(gradient, block.len(), columns[i])
+        });
+        let [q, k, v] = &mut scratch.packed;
+        let [dq, dk, dv] =
+            [(q, dq), (k, dk), (v, dv)].map(|(packed, x)| packed.pack_a(x, PRECISION));
+        let [wq, wk, wv] = shared.qkv.map(|(factor, _)| factor);
+        let pairs = [(dq, wq), (dk, wk), (dv, wv)].map(|(a, b)| (a, b, Part::all(b)));
+        matmul_sum(dn, width, pairs, false);
         let of_block = span(&block, width);
         let (x, dx) = (&rows.x[of_block.clone()], &mut rows.dy[of_block]);
         if let Some(collected) = &mut rows.collected {

@@ -92,7 +92,7 @@ fn forward_group(group: &Group, rows: Rows<'_>, shared: &Shared<'_>, scratch: &m
         let normed = sized(&mut scratch.block, x.len());
         norm_rows(normed, x, shared.norm, *eps);
         let normed = Matrix::new(normed, block.len(), width);
-        let normed = scratch.packed.pack_a(normed, PRECISION);
+        let normed = scratch.packed[0].pack_a(normed, PRECISION);
         for (kept, &(factor, columns)) in qkv.iter_mut().zip(&shared.qkv) {
             let projected = sized(&mut scratch.projected, block.len() * columns);
             matmul_packed(projected, columns, normed, factor, false);
@@ -114,7 +114,7 @@ fn forward_group(group: &Group, rows: Rows<'_>, shared: &Shared<'_>, scratch: &m
     let y = y.write_copy_of_slice(x);
     for block in group.blocks() {
         let attended = Matrix::new(&attended[span(&block, features)], block.len(), features);
-        let attended = scratch.packed.pack_a(attended, PRECISION);
+        let attended = scratch.packed[0].pack_a(attended, PRECISION);
         let y = &mut y[span(&block, width)];
         match shared.problem.dropout {
             None => matmul_packed(y, width, attended, shared.o, true),

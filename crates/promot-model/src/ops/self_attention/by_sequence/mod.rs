@@ -145,7 +145,7 @@ struct Scratch {
     attended: Vec<f32>,
     dattended: Vec<f32>,
     dqkv: [Vec<f32>; 3],
-    packed: Packed,
+    packed: [Packed; 3],
 }
 
 thread_local! {
