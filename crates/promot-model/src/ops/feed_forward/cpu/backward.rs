@@ -12,8 +12,8 @@ use crate::ops::dropout::drop_rows;
 use crate::ops::parallel::{add_assign, row_block, sized};
 use crate::ops::rms_norm::{norm_dw_rows, norm_dx_rows, norm_rows};
 
-/// Blocks whose rows are summed up at once in the gradients of weights.
-const GROUP: usize = 8;
+/// Blocks whose rows are summed up at once in the gradients of weights, which are read and written each time.
+const GROUP: usize = 32;
 
 /// Turns `dy` into the gradient of `x`, and adds to those of the weights if they are wanted.
 pub(super) fn backward<E: Kept>(
