@@ -242,8 +242,8 @@ impl<B: Backend> Decoder for LlamaDecoder<'_, B> {
         }
         self.steps += 1;
         self.continued = (0..count).collect();
-        let logits = pass.logits(&mut graph, &x);
-        NextTokens::new(&model.device, logits)
+        let x = pass.final_norm(&mut graph, &x);
+        NextTokens::of_states(&model.device, x, pass.head(), 1.0)
     }
 
     /// # Panics

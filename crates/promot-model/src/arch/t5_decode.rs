@@ -15,7 +15,6 @@ use crate::ops::embedding::embedding;
 use crate::ops::kv_cache::KvCache;
 use crate::ops::linear::linear;
 use crate::ops::projection::{linear_add, norm_linears};
-use crate::ops::scale::scale;
 
 /// Encoder states of a batch.
 pub struct Encoded<B: Backend> {
@@ -170,13 +169,9 @@ impl<B: Backend> Decoder for T5Decoder<'_, B> {
             x = pass.feed_forward(&mut graph, &layer, &x, [None; 2]);
         }
         let x = pass.norm(&mut graph, "decoder.final_layer_norm.weight", &x);
-        let mut logits = linear(&mut graph, &x, &pass.head());
         self.continued = (0..tokens.len()).collect();
-        let factor = model.config().logit_scale(model.is_tied());
-        if factor != 1.0 {
-            logits = scale(&mut graph, &logits, factor);
-        }
-        NextTokens::new(&model.device, logits)
+        let scale = model.config().logit_scale(model.is_tied());
+        NextTokens::of_states(&model.device, x, pass.head(), scale)
     }
 
     /// # Panics

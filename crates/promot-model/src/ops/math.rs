@@ -33,7 +33,7 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 
 /// How many values loops with a running maximum or sum handle side by side: enough vector registers
 /// that none waits for the one before, and always as many, so that the order of sums is fixed.
-const LANES: usize = 32;
+pub(super) const LANES: usize = 32;
 
 /// Whole blocks of `x`, and a last one that is filled up with `padding`: no rest is left to slow
 /// scalar code.
@@ -51,15 +51,24 @@ pub(crate) fn max(x: &[f32]) -> f32 {
     let (blocks, mut lanes) = blocks(x, f32::NEG_INFINITY);
     for block in blocks {
         for lane in 0..LANES {
-            // One instruction, unlike `f32::max`; a value that is no number is left out.
-            lanes[lane] = if block[lane] > lanes[lane] {
-                block[lane]
-            } else {
-                lanes[lane]
-            };
+            lanes[lane] = larger(block[lane], lanes[lane]);
         }
     }
-    lanes.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b))
+    // Halves against halves: a chain of all lanes would wait for each of them.
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = larger(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    larger(lanes[0], f32::NEG_INFINITY)
+}
+
+/// The larger one; `b` if `a` is no number. One instruction, unlike `f32::max`.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
 }
 
 /// The sum of all values.
@@ -77,16 +86,33 @@ pub(super) fn sum(x: &[f32]) -> f32 {
 /// The sum of `exp(x - shift)`.
 #[inline(always)]
 pub(crate) fn exp_sum(x: &[f32], shift: f32) -> f32 {
-    let (blocks, mut lanes) = blocks(x, f32::NEG_INFINITY);
-    for lane in &mut lanes {
-        *lane = exp(*lane - shift);
-    }
-    for block in blocks {
+    let mut sums = [0.0; LANES];
+    add_exponentials::<false>(&mut sums, x, shift);
+    sums.iter().sum()
+}
+
+/// Adds `exp(x - shift)` to sums side by side: what matters is the sum of them all. With `LENIENT`, what is no
+/// number adds nothing.
+#[inline(always)]
+pub(super) fn add_exponentials<const LENIENT: bool>(
+    sums: &mut [f32; LANES],
+    x: &[f32],
+    shift: f32,
+) {
+    let mut add = |block: &[f32; LANES]| {
         for lane in 0..LANES {
-            lanes[lane] += exp(block[lane] - shift);
+            let x = block[lane];
+            let x = if LENIENT {
+                larger(x, f32::NEG_INFINITY)
+            } else {
+                x
+            };
+            sums[lane] += exp(x - shift);
         }
-    }
-    lanes.iter().sum()
+    };
+    let (blocks, last) = blocks(x, f32::NEG_INFINITY);
+    add(&last);
+    blocks.iter().for_each(add);
 }
 
 /// A pseudo-random 64-bit number for an element: SplitMix64 of a key and a counter.

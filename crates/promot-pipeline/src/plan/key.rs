@@ -19,7 +19,7 @@ fn code_version(kind: &StageKind) -> u32 {
         StageKind::Pretrain(_) => 6,
         StageKind::PromptTune(_) => 6,
         StageKind::LoraTune(_) | StageKind::ModelTune(_) => 7,
-        StageKind::Eval(_) | StageKind::Curve(_) => 5,
+        StageKind::Eval(_) | StageKind::Curve(_) => 6,
     }
 }
 

@@ -6,7 +6,8 @@ use crate::gemm::vectorized;
 use crate::ops::parallel::{BLOCK_VALUES, changed_copy};
 
 vectorized! {
-    fn scale_block(x: &mut [f32], factor: f32) {
+    /// `x *= factor` on the calling thread.
+    pub(in crate::ops) fn scale_values(x: &mut [f32], factor: f32) {
         for x in x {
             *x *= factor;
         }
@@ -15,6 +16,6 @@ vectorized! {
 
 impl Kernels for Host {
     fn scale(&self, x: &[f32], factor: f32) -> Vec<f32> {
-        changed_copy(x, BLOCK_VALUES, |_, y| scale_block(y, factor)).0
+        changed_copy(x, BLOCK_VALUES, |_, y| scale_values(y, factor)).0
     }
 }

@@ -5,6 +5,8 @@ mod cuda;
 #[cfg(test)]
 mod tests;
 
+pub(super) use cpu::scale_values;
+
 use crate::backend::{Backend, Device};
 use crate::graph::{Graph, Var};
 

@@ -96,3 +96,91 @@ fn logits_that_are_no_numbers_do_no_harm() {
         assert!(device.top(&[], 7, 2).is_empty());
     });
 }
+
+/// What a head's logits say, whether they are written down or not.
+fn check_head<D: Kernels>(device: &D, [rows, width, vocab_size]: [usize; 3], count: usize) {
+    let name = format!("{rows} rows, {width} wide, {vocab_size} tokens, best {count}");
+    let x = device.upload(values(rows * width, 6));
+    let w = values(vocab_size * width, 7)
+        .iter()
+        .map(|x| 3.0 * x)
+        .collect();
+    let w = device.tensor(device.upload(w), (vocab_size, width));
+    for scale in [1.0, 0.3] {
+        let head = Head {
+            x: x.as_ref(),
+            w: &w,
+            sizes: linear::Sizes {
+                tokens: rows,
+                in_features: width,
+                out_features: vocab_size,
+            },
+            scale,
+        };
+        let logits = head.logits(device);
+        let best = device.best_tokens(logits.as_ref(), vocab_size);
+        assert_eq!(device.best_tokens_of(&head), best, "{name}");
+        let count = count.min(vocab_size);
+        let written = device.top_tokens(logits.as_ref(), vocab_size, count);
+        let found = device.top_tokens_of(&head, count);
+        assert_eq!(found.len(), rows * count, "{name}");
+        for (found, written) in found.iter().zip(&written) {
+            assert_eq!(found.token, written.token, "{name}");
+            let error = (found.log_probability - written.log_probability).abs();
+            assert!(error < 1e-5, "{name}: off by {error}");
+        }
+        device.check().unwrap();
+    }
+}
+
+/// Vocabularies of less than a block, of several in one task, and of several tasks; rows of several blocks.
+#[test]
+fn a_head_gives_what_its_logits_say() {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let host = Host::with_precision(precision);
+        for sizes in [
+            [1, 8, 3],
+            [3, 33, 300],
+            [70, 16, 513],
+            [300, 40, 1500],
+            [5, 64, 9000],
+            [0, 8, 40],
+        ] {
+            for count in [1, 8] {
+                check_head(&host, sizes, count);
+            }
+        }
+        for &schedule in schedules() {
+            check_head(&emulated(precision, schedule), [3, 33, 300], 8);
+        }
+    }
+}
+
+/// Which task is done first decides what others need not look at, and nothing else.
+#[test]
+fn one_thread_or_several_find_the_same_to_the_bit() {
+    let [rows, width, vocab_size] = [40, 32, 20_000];
+    let found = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build().unwrap().install(|| {
+            let host = Host::with_precision(Precision::Bf16);
+            let x = values(rows * width, 8);
+            let w = host.tensor(values(vocab_size * width, 9), (vocab_size, width));
+            let head = Head {
+                x: x.as_slice(),
+                w: &w,
+                sizes: linear::Sizes {
+                    tokens: rows,
+                    in_features: width,
+                    out_features: vocab_size,
+                },
+                scale: 1.0,
+            };
+            host.top_tokens_of(&head, 8)
+        })
+    };
+    let alone = found(1);
+    for threads in [2, 4] {
+        assert_eq!(found(threads), alone, "{threads} threads");
+    }
+}
