@@ -11,7 +11,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use bias::{BucketMap, RelativeBias};
-pub(super) use cpu::Sequences;
+pub(super) use cpu::{Sequences, TokenRows};
 pub use fixed::FixedKeys;
 pub use parts::{Part, attention_part, merge_parts};
 

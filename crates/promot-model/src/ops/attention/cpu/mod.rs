@@ -22,6 +22,7 @@ use self::fresh::Fresh;
 use self::head::{Head, Sequence};
 use self::scratch::Scratch;
 pub(in crate::ops) use self::sequences::Sequences;
+pub(in crate::ops) use self::tokens::TokenRows;
 use super::{InputGradients, Inputs, Kernels, Problem};
 use crate::backend::{Host, HostTensor};
 use crate::gemm::Precision;

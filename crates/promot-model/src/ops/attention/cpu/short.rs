@@ -6,6 +6,8 @@
 
 use std::f32::consts::LOG2_E;
 
+use half::bf16;
+
 use super::super::Inputs;
 use super::distances::Distances;
 use super::head::{Head, Sequence};
@@ -13,7 +15,7 @@ use super::scratch::{Scratch, grown};
 use super::softmax::{AlongQueries, gradient_row, normalize_rows, softmax_row};
 use super::wide::{LANES, dots, padded};
 use super::{Gradients, Saved};
-use crate::gemm::vectorized;
+use crate::gemm::{Element, vectorized};
 
 /// Queries from which on a sequence is a matter of packed products.
 pub(super) const FEW: usize = 5;
@@ -49,6 +51,21 @@ vectorized! {
         forward_to(heads, q, key, value, distances, scratch, (y, log_sum_exp));
     }
 
+    /// The same to keys and values in bf16.
+    pub(super) fn forward_to_bf16_rows(
+        heads: &[Head<'_>],
+        q: &[f32],
+        rows: &[[&[bf16]; 2]],
+        distances: &Distances,
+        scratch: &mut Scratch,
+        y: &mut [f32],
+        log_sum_exp: &mut [f32],
+    ) {
+        let key = |j: usize, column: usize| &rows[j][0][column..];
+        let value = |j: usize, column: usize| &rows[j][1][column..];
+        forward_to(heads, q, key, value, distances, scratch, (y, log_sum_exp));
+    }
+
     /// Writes the sequence's rows of the gradients; adds to that of the bias table.
     pub(super) fn backward(
         heads: &[Head<'_>],
@@ -74,11 +91,11 @@ vectorized! {
 /// Writes the sequence's rows of the output and of the log-sum-exp. `key` and `value` of a token and a column
 /// are what the token's row has from there on.
 #[inline(always)]
-fn forward_to<'x>(
+fn forward_to<'x, E: Element>(
     heads: &[Head<'_>],
     q: &[f32],
-    key: impl Fn(usize, usize) -> &'x [f32],
-    value: impl Fn(usize, usize) -> &'x [f32],
+    key: impl Fn(usize, usize) -> &'x [E],
+    value: impl Fn(usize, usize) -> &'x [E],
     distances: &Distances,
     scratch: &mut Scratch,
     (y, log_sum_exp): (&mut [f32], &mut [f32]),
@@ -201,7 +218,7 @@ fn backward_block(
 
 /// `out += sum of weights[j] * row(j)`.
 #[inline(always)]
-fn add_weighted<'x>(out: &mut [f32], weights: &[f32], row: impl Fn(usize) -> &'x [f32]) {
+fn add_weighted<'x, E: Element>(out: &mut [f32], weights: &[f32], row: impl Fn(usize) -> &'x [E]) {
     let (vectors, rest) = out.as_chunks_mut::<LANES>();
     let whole = vectors.len() * LANES;
     for (c, out) in vectors.iter_mut().enumerate() {
@@ -209,14 +226,14 @@ fn add_weighted<'x>(out: &mut [f32], weights: &[f32], row: impl Fn(usize) -> &'x
         for (j, weight) in weights.iter().enumerate() {
             let x = &row(j)[c * LANES..][..LANES];
             for lane in 0..LANES {
-                sums[lane] = weight.mul_add(x[lane], sums[lane]);
+                sums[lane] = weight.mul_add(x[lane].to_f32(), sums[lane]);
             }
         }
         *out = sums;
     }
     for (j, weight) in weights.iter().enumerate() {
         for (out, x) in rest.iter_mut().zip(&row(j)[whole..]) {
-            *out += weight * x;
+            *out += weight * x.to_f32();
         }
     }
 }

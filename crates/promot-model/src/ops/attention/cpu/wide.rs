@@ -1,5 +1,7 @@
 //! Loops over 16 values side by side.
 
+use crate::gemm::Element;
+
 /// Values that loops handle side by side, whatever the processor: the order of all sums is fixed.
 pub(super) const LANES: usize = 16;
 
@@ -43,10 +45,10 @@ pub(super) fn larger(a: f32, b: f32) -> f32 {
 /// The inner products of `a(0)` and `b(0)`, `a(1)` and `b(1)`, and so on: at most as many as there
 /// are lanes.
 #[inline(always)]
-pub(super) fn dots<'x>(
+pub(super) fn dots<'x, E: Element>(
     products: &mut [f32],
     a: impl Fn(usize) -> &'x [f32],
-    b: impl Fn(usize) -> &'x [f32],
+    b: impl Fn(usize) -> &'x [E],
 ) {
     // Sums lane by lane, in memory: added up at once, the compiler takes them for a chain of
     // scalar sums.
@@ -60,7 +62,7 @@ pub(super) fn dots<'x>(
             .zip(b(j).as_chunks::<LANES>().0);
         for (a, b) in vectors {
             for lane in 0..LANES {
-                lanes[lane] = a[lane].mul_add(b[lane], lanes[lane]);
+                lanes[lane] = a[lane].mul_add(b[lane].to_f32(), lanes[lane]);
             }
         }
         *sums = lanes;
@@ -71,7 +73,7 @@ pub(super) fn dots<'x>(
             .1
             .iter()
             .zip(b(j).as_chunks::<LANES>().1);
-        let rest: f32 = rest.map(|(a, b)| a * b).sum();
+        let rest: f32 = rest.map(|(a, b)| a * b.to_f32()).sum();
         *product = sum_of(*sums) + rest;
     }
 }
