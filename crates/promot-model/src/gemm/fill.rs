@@ -218,3 +218,77 @@ fn store_line(line: &mut MaybeUninit<Line>, values: __m512i) {
     // SAFETY: a line is 64 bytes and aligned to them.
     unsafe { _mm512_store_si512(line.as_mut_ptr().cast(), values) };
 }
+
+#[cfg(test)]
+mod tests {
+    use half::bf16;
+
+    use super::super::Precision;
+    use super::super::panels::{Panels, are_possible};
+    use super::*;
+    use crate::ops::testing::values;
+
+    /// Blocks of the terms, columns of it by and by, give the panels of the whole: one plane and two, whether kernels
+    /// of this processor read them or not.
+    #[test]
+    fn terms_by_blocks_are_packed_as_all_at_once() {
+        fn check<E: Source>(width: usize, precision: Precision, side: Side) {
+            let blocks = [64, 0, 32, 37];
+            let terms = blocks.iter().sum();
+            let all: Vec<E> = values(terms * width, 1)
+                .into_iter()
+                .map(E::from_f32)
+                .collect();
+            let matrix = Matrix::new(&all, terms, width).t();
+            let (mut whole, mut by_terms) = (Panels::default(), Panels::default());
+            whole.resize(width, terms, precision);
+            for part in whole.parts(1) {
+                // SAFETY: the caller asked whether panels are possible.
+                unsafe { part.fill(matrix, side) };
+            }
+            let mut first = 0;
+            for (mut part, rows) in by_terms
+                .by_terms(width, &blocks, precision)
+                .into_iter()
+                .zip(blocks)
+            {
+                for column in (0..width).step_by(64) {
+                    let count = (width - column).min(64);
+                    let values = &all[first * width..][..rows * width];
+                    let square: Vec<E> = (values.chunks(width))
+                        .flat_map(|row| row[column..][..count].iter().copied())
+                        .collect();
+                    let square = Matrix::new(&square, rows, count).t();
+                    // SAFETY: as above.
+                    unsafe { part.fill(square, side, [column, 0]) };
+                }
+                first += rows;
+            }
+            assert_eq!(
+                packed(&by_terms),
+                packed(&whole),
+                "{width} of {precision:?}, {side:?}"
+            );
+        }
+        if !are_possible() {
+            eprintln!("SKIPPED: this processor packs no panels");
+            return;
+        }
+        for width in [1, 16, 33, 150] {
+            for side in [Side::Left, Side::Right] {
+                for precision in [Precision::F32, Precision::Bf16] {
+                    check::<f32>(width, precision, side);
+                    check::<bf16>(width, precision, side);
+                }
+            }
+        }
+    }
+
+    /// All values of panels that were filled.
+    fn packed(panels: &Panels) -> &[u16] {
+        let len =
+            panels.count() * panels.steps() * step_lines(panels.planes) * size_of::<Line>() / 2;
+        // SAFETY: so many values there are, and all were written.
+        unsafe { std::slice::from_raw_parts(panels.address(0, 0), len) }
+    }
+}
