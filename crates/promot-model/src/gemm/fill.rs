@@ -4,7 +4,9 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
 use super::matrix::Matrix;
-use super::panels::{LINES_OF_TILE, Line, PANEL, PanelsPart, TILE_TERMS, TermsPart, step_lines};
+use super::panels::{
+    LINES_OF_TILE, Line, PANEL, PanelsPart, TILE_ROWS, TILE_TERMS, TermsPart, step_lines,
+};
 use super::part::Side;
 use super::tile::{Source, Tile, lanes, round_pair, tile_of_pairs, tile_of_rows, transpose};
 
@@ -167,43 +169,64 @@ unsafe fn fill_tiles<E: Source, const LOW: bool>(
     side: Side,
     (row, term): (usize, usize),
 ) {
-    let by_row = matrix.column_stride == 1;
     let count = matrix.columns.saturating_sub(term).min(TILE_TERMS);
     for half in 0..2 {
-        let row = row + half * 16;
-        let rows = matrix.rows.saturating_sub(row).min(16);
-        let zero = _mm512_setzero_si512();
-        let (mut high_tile, mut low_tile) = ([zero; 16], [zero; 16]);
-        let tiles = (&mut high_tile, &mut low_tile);
-        let base = matrix.values.as_ptr();
-        if rows > 0 && by_row {
-            // SAFETY: `rows` rows and `count` terms from here on lie in the matrix.
-            unsafe {
-                let from = base.add(row * matrix.row_stride + term);
-                tile_of_rows::<E, LOW>(tiles, from, matrix.row_stride, rows, count);
+        let row = row + half * TILE_ROWS;
+        let rows = matrix.rows.saturating_sub(row).min(TILE_ROWS);
+        let lines = half * LINES_OF_TILE..(half + 1) * LINES_OF_TILE;
+        let low = low.get_mut(lines.clone()).unwrap_or_default();
+        let (tiles, at) = ((&mut high[lines], low), (row, term));
+        // SAFETY: as the caller promises.
+        unsafe {
+            if [rows, count] == [TILE_ROWS, TILE_TERMS] {
+                fill_tile::<E, LOW, true>(tiles, matrix, side, at, [rows, count]);
+            } else {
+                fill_tile::<E, LOW, false>(tiles, matrix, side, at, [rows, count]);
             }
-        } else if rows > 0 {
-            // SAFETY: as above.
-            unsafe {
-                let from = base.add(term * matrix.column_stride + row);
-                tile_of_pairs::<E, LOW>(tiles, from, matrix.column_stride, rows, count);
-            }
-        }
-        // Rows of terms are what `a` wants, pairs of terms by column what `b` wants.
-        if by_row != (side == Side::Left) {
-            transpose(&mut high_tile);
-            if LOW {
-                transpose(&mut low_tile);
-            }
-        }
-        let at = half * LINES_OF_TILE;
-        store(&mut high[at..][..LINES_OF_TILE], &high_tile);
-        if !low.is_empty() {
-            store(&mut low[at..][..LINES_OF_TILE], &low_tile);
         }
     }
 }
 
+/// One tile: `rows` rows and `count` terms of it, all others are zeros.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
+unsafe fn fill_tile<E: Source, const LOW: bool, const WHOLE: bool>(
+    (high, low): Tiles<'_>,
+    matrix: Matrix<'_, E>,
+    side: Side,
+    (row, term): (usize, usize),
+    [rows, count]: [usize; 2],
+) {
+    let by_row = matrix.column_stride == 1;
+    let zero = _mm512_setzero_si512();
+    let (mut high_tile, mut low_tile) = ([zero; 16], [zero; 16]);
+    let tiles = (&mut high_tile, &mut low_tile);
+    let base = matrix.values.as_ptr();
+    if rows > 0 && by_row {
+        // SAFETY: `rows` rows and `count` terms from here on lie in the matrix.
+        unsafe {
+            let from = base.add(row * matrix.row_stride + term);
+            tile_of_rows::<E, LOW, WHOLE>(tiles, from, matrix.row_stride, rows, count);
+        }
+    } else if rows > 0 {
+        // SAFETY: as above.
+        unsafe {
+            let from = base.add(term * matrix.column_stride + row);
+            tile_of_pairs::<E, LOW, WHOLE>(tiles, from, matrix.column_stride, rows, count);
+        }
+    }
+    // Rows of terms are what `a` wants, pairs of terms by column what `b` wants.
+    if by_row != (side == Side::Left) {
+        transpose(&mut high_tile);
+        if LOW {
+            transpose(&mut low_tile);
+        }
+    }
+    store(high, &high_tile);
+    store(low, &low_tile);
+}
+
+/// Writes the lines there are: none of a plane that there is not.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn store(lines: &mut [MaybeUninit<Line>], tile: &Tile) {

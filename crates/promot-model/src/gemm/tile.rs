@@ -70,16 +70,17 @@ pub(super) fn round_pair<const LOW: bool>(first: __m512, second: __m512) -> (__m
     (high, bits(_mm512_cvtne2ps_pbh(second, first)))
 }
 
-/// Line r: the terms of row r.
+/// Line r: the terms of row r. With `WHOLE`, there are 16 rows of 32 terms, and the loop is unrolled.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
-pub(super) unsafe fn tile_of_rows<E: Source, const LOW: bool>(
+pub(super) unsafe fn tile_of_rows<E: Source, const LOW: bool, const WHOLE: bool>(
     (high, low): (&mut Tile, &mut Tile),
     from: *const E,
     stride: usize,
     rows: usize,
     terms: usize,
 ) {
+    let (rows, terms) = if WHOLE { (16, 32) } else { (rows, terms) };
     let masks = (lanes(terms), lanes(terms.saturating_sub(16)));
     for row in 0..rows {
         // SAFETY: the row's first `terms` values are readable (the caller's promise).
@@ -98,16 +99,18 @@ pub(super) unsafe fn tile_of_rows<E: Source, const LOW: bool>(
     }
 }
 
-/// Line p: terms 2p and 2p + 1 of each of 16 columns, side by side.
+/// Line p: terms 2p and 2p + 1 of each of 16 columns, side by side. With `WHOLE`, there are 16 columns and 32
+/// terms, and the loop is unrolled.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")]
-pub(super) unsafe fn tile_of_pairs<E: Source, const LOW: bool>(
+pub(super) unsafe fn tile_of_pairs<E: Source, const LOW: bool, const WHOLE: bool>(
     (high, low): (&mut Tile, &mut Tile),
     from: *const E,
     stride: usize,
     columns: usize,
     terms: usize,
 ) {
+    let (columns, terms) = if WHOLE { (16, 32) } else { (columns, terms) };
     let mask = lanes(columns);
     let zip = zip_halves();
     for pair in 0..terms.div_ceil(2) {
