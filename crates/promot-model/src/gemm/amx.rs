@@ -1,4 +1,4 @@
-//! Advanced Matrix Extensions from stable Rust: detection, and the product of two packed panels.
+//! Advanced Matrix Extensions from stable Rust: detection, and sums of products of packed panels.
 //!
 //! A tile register holds 16 rows of 64 bytes. `tdpbf16ps` adds the product of a 16x32 tile of `a`
 //! and a 32x16 tile of `b` (both bf16) to a 16x16 tile of `c` (f32). The kernel below keeps 2x2
@@ -119,7 +119,7 @@ impl Drop for Tiles {
 /// the low half of each number; the product of the two low halves is left out).
 ///
 /// # Safety
-/// Each of the panels holds `steps * planes * 2` tiles; `c` has 32 rows of 32 values, `stride`
+/// No pair has zero steps. Each of the panels holds `steps * planes * 2` tiles; `c` has 32 rows of 32 values, `stride`
 /// values apart, that nobody else uses meanwhile. The tiles are configured for 16 rows or more.
 #[inline]
 unsafe fn multiply_panels(

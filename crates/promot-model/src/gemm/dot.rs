@@ -1,4 +1,4 @@
-//! The product of two packed panels with AVX512-BF16: dot products of pairs of bf16, `f32` sums.
+//! Sums of products of packed panels with AVX512-BF16: dot products of pairs of bf16, `f32` sums.
 //!
 //! `vdpbf16ps` adds to 16 sums the products of 16 pairs. A line of a tile of `b` is such a vector: a pair
 //! of terms of 16 columns. Of `a`, one pair of one row meets all of them. The kernel below keeps

@@ -22,6 +22,9 @@ impl TermsPart<'_> {
         side: Side,
         [row, term]: [usize; 2],
     ) {
+        if matrix.columns == 0 {
+            return;
+        }
         let at = [row / PANEL, term / TILE_TERMS];
         if self.planes == 2 && !E::IS_BF16 {
             // SAFETY: as the caller promises.

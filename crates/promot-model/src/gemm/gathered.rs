@@ -22,14 +22,13 @@ pub(crate) struct Gathered<E> {
     side: Side,
     columns: usize,
     precision: Precision,
+    /// Rows of each block.
+    blocks: Vec<usize>,
     layout: Layout<E>,
 }
 
 enum Layout<E> {
-    Rows {
-        values: Vec<MaybeUninit<E>>,
-        count: usize,
-    },
+    Rows(Vec<MaybeUninit<E>>),
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     Panels(Panels),
 }
@@ -41,13 +40,11 @@ impl<E: Kept> Gathered<E> {
             side,
             columns,
             precision,
+            blocks: Vec::new(),
             layout: match packs_bf16(precision) {
                 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
                 true => Layout::Panels(Panels::default()),
-                _ => Layout::Rows {
-                    values: Vec::new(),
-                    count: 0,
-                },
+                _ => Layout::Rows(Vec::new()),
             },
         }
     }
@@ -55,11 +52,12 @@ impl<E: Kept> Gathered<E> {
     /// Blocks of so many rows each, one after another, in place of the rows there were.
     pub(crate) fn blocks(&mut self, rows: &[usize]) -> Vec<GatheredBlock<'_, E>> {
         let columns = self.columns;
+        rows.clone_into(&mut self.blocks);
         match &mut self.layout {
-            Layout::Rows { values, count } => {
-                *count = rows.iter().sum();
-                if values.len() < *count * columns {
-                    *values = unfilled(*count * columns);
+            Layout::Rows(values) => {
+                let len = rows.iter().sum::<usize>() * columns;
+                if values.len() < len {
+                    *values = unfilled(len);
                 }
                 split(values, rows.iter().map(|rows| rows * columns))
                     .map(|values| GatheredBlock(Block::Rows { values, columns }))
@@ -81,25 +79,38 @@ impl<E: Kept> Gathered<E> {
     ///
     /// # Safety
     /// All values of all blocks were put there.
-    pub(crate) unsafe fn right<'s>(&'s self, packed: &'s mut Packed) -> Factor<'s> {
-        match &self.layout {
-            Layout::Rows { values, count } => {
+    pub(crate) unsafe fn right<'s>(&'s self, packed: &'s mut Packed) -> GatheredRight<'s> {
+        assert_eq!(self.side, Side::Right, "which factor was gathered");
+        let factor = match &self.layout {
+            Layout::Rows(values) => {
                 // SAFETY: as the caller promises.
-                let rows = unsafe { self.matrix(values, *count) };
+                let rows = unsafe { self.matrix(values) };
                 packed.par_pack_b(rows, self.precision)
             }
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
             Layout::Panels(panels) => Factor::of_panels(panels),
+        };
+        GatheredRight {
+            factor,
+            blocks: &self.blocks,
         }
     }
 
     /// # Safety
-    /// All values of `rows` rows were put there.
-    unsafe fn matrix<'s>(&self, values: &'s [MaybeUninit<E>], rows: usize) -> Matrix<'s, E> {
+    /// All values of all blocks were put there.
+    unsafe fn matrix<'s>(&self, values: &'s [MaybeUninit<E>]) -> Matrix<'s, E> {
+        let rows = self.blocks.iter().sum();
         // SAFETY: as the caller promises.
         let values = unsafe { values[..rows * self.columns].assume_init_ref() };
         Matrix::new(values, rows, self.columns)
     }
+}
+
+/// A right factor that was gathered.
+#[derive(Clone, Copy)]
+pub(crate) struct GatheredRight<'a> {
+    factor: Factor<'a>,
+    blocks: &'a [usize],
 }
 
 /// Some rows of a [`Gathered`] factor.
@@ -117,8 +128,11 @@ enum Block<'a, E> {
 impl<E: Kept> GatheredBlock<'_, E> {
     /// Puts some columns of some rows there, `(rows, columns)`, from a row and a column of the block on that are
     /// multiples of 32. What is not followed by other rows or columns may be as many as there are.
+    ///
+    /// # Panics
+    /// If they do not lie in the block, or start elsewhere.
     pub(crate) fn put(&mut self, values: &[f32], columns: usize, [row, column]: [usize; 2]) {
-        debug_assert!(
+        assert!(
             row.is_multiple_of(32) && column.is_multiple_of(32),
             "whole tiles"
         );
@@ -145,22 +159,24 @@ impl<E: Kept> GatheredBlock<'_, E> {
 /// `sum += leftᵀ right`, or `sum = leftᵀ right` in memory of its own if there is no sum yet.
 ///
 /// # Panics
-/// If `right` has not as many rows as `left`.
+/// If `right` was gathered in other blocks than `left`.
 ///
 /// # Safety
 /// All values of all blocks of `left` were put there.
 pub(crate) unsafe fn add_gathered<E: Kept>(
     sum: &mut Option<Vec<f32>>,
     left: &Gathered<E>,
-    right: Factor<'_>,
+    right: GatheredRight<'_>,
 ) {
+    assert_eq!(left.side, Side::Left, "which factor was gathered");
+    assert_eq!(left.blocks, right.blocks, "rows by blocks");
     match &left.layout {
-        Layout::Rows { values, count } => {
+        Layout::Rows(values) => {
             // SAFETY: as the caller promises.
-            let rows = unsafe { left.matrix(values, *count) };
-            add_product(sum, rows.t(), right, left.precision);
+            let rows = unsafe { left.matrix(values) };
+            add_product(sum, rows.t(), right.factor, left.precision);
         }
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        Layout::Panels(panels) => add_packed_product(sum, panels, right),
+        Layout::Panels(panels) => add_packed_product(sum, panels, right.factor),
     }
 }

@@ -4,8 +4,7 @@ use std::mem::MaybeUninit;
 
 use half::bf16;
 
-use super::vectorized;
-use super::{Element, Source};
+use super::{Element, Source, vectorized};
 
 /// A number in memory that is kept for later.
 pub(crate) trait Kept: Source {
@@ -17,7 +16,7 @@ pub(crate) trait Kept: Source {
 
 impl Kept for f32 {
     fn narrow_into(values: &[f32], out: &mut [MaybeUninit<f32>]) {
-        copy_into(values, out);
+        out.write_copy_of_slice(values);
     }
 
     fn widen(values: &[f32], out: &mut [f32]) {
@@ -36,13 +35,6 @@ impl Kept for bf16 {
 }
 
 vectorized! {
-    fn copy_into(values: &[f32], out: &mut [MaybeUninit<f32>]) {
-        assert_eq!(values.len(), out.len(), "as many values as places");
-        for (out, value) in out.iter_mut().zip(values) {
-            out.write(*value);
-        }
-    }
-
     fn narrow_into(values: &[f32], out: &mut [MaybeUninit<bf16>]) {
         assert_eq!(values.len(), out.len(), "as many values as places");
         for (out, value) in out.iter_mut().zip(values) {

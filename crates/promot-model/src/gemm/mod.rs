@@ -52,7 +52,6 @@ pub use kernel::{KERNEL_VARIABLE, UnknownKernels, check_kernels, kernel_name};
 pub(crate) use matrix::Element as Source;
 pub use matrix::{Element, Matrix};
 pub use packed::{Factor, Packed};
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use part::{Part, Side};
 pub use precision::Precision;
 pub use product::{Right, add_product, matmul, matmul_packed, matmul_serial, product, products};

@@ -24,11 +24,11 @@ pub(super) trait Multiply {
     /// Whether `rows` rows of 32 sums are written, or added, to where they belong and nothing else is.
     fn in_place(&self, rows: usize, accumulate: bool) -> bool;
 
-    /// `c (+)= a b`, summed up over all pairs of a panel of `a` and one of `b` (32 columns), in `planes` planes. Only the
-    /// first `rows` rows of `c` matter; nothing is added to where [`Self::in_place`] says no.
+    /// `c (+)= a b`, summed up over all pairs of a panel of `a` and one of `b` (32 columns), in `planes` planes.
+    /// Only the first `rows` rows of `c` matter; nothing is added to where [`Self::in_place`] says no.
     ///
     /// # Safety
-    /// Each of a pair's panels holds `steps * planes * 2` tiles; `c` has 32 rows, or `rows` if they are in place, of
+    /// No pair has zero steps. Each of a pair's panels holds `steps * planes * 2` tiles; `c` has 32 rows, or `rows` if they are in place, of
     /// 32 values, `stride` values apart, that nobody else uses meanwhile.
     unsafe fn multiply(
         &self,

@@ -38,7 +38,7 @@ pub(super) const LINES_OF_TILE: usize = TILE_LEN / 32;
 /// A packed factor.
 #[derive(Default)]
 pub(super) struct Panels {
-    /// Those of the panels are written by [`PanelsPart::fill`]: memory is not filled with zeros first.
+    /// Those of the panels are written by [`PanelsPart::fill`] or [`TermsPart::fill`]: memory is not filled with zeros first.
     lines: Vec<MaybeUninit<Line>>,
     /// Rows of `a`, columns of `b`.
     pub(super) width: usize,
@@ -80,8 +80,8 @@ impl Panels {
         }
     }
 
-    /// Makes room for a factor whose terms are those of several blocks, one block after another, each with zeros up to a
-    /// multiple of 32 terms. Their parts are to be filled by [`TermsPart::fill`].
+    /// Makes room for a factor whose terms are those of several blocks, one block after another, each with zeros
+    /// up to a multiple of 32 terms. Their parts are to be filled by [`TermsPart::fill`].
     pub(super) fn by_terms(
         &mut self,
         width: usize,

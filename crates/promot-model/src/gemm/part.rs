@@ -33,6 +33,7 @@ impl Part {
 
 /// A part of a left factor: some of its rows and of its columns, which are the terms of sums. Both start at a
 /// multiple of 32.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LeftPart {
     pub(super) first_row: usize,
@@ -41,6 +42,7 @@ pub(super) struct LeftPart {
     pub(super) terms: usize,
 }
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 impl LeftPart {
     /// All of a factor.
     pub(super) fn all(a: Factor<'_>) -> Self {

@@ -46,8 +46,9 @@ pub(crate) fn matmul_part(
     matmul_sum(out, stride, [(a, b, part)], accumulate);
 }
 
-/// `out (+)= a b`, summed up over several pairs of factors with a part of `b` each. Where blocks of 32 rows and columns are
-/// whole, the bits are those of adding one product after another, which would read and write the sums each time.
+/// `out (+)= a b`, summed up over several pairs of factors with a part of `b` each. Where blocks of 32 rows and
+/// columns are whole, the bits are those of adding one product after another, which would read and write the sums
+/// each time.
 ///
 /// # Panics
 /// If the shapes do not fit, or the factors were packed in different precisions.
@@ -284,7 +285,6 @@ pub fn add_product<'b, E: Source, F: Source>(
 }
 
 /// `sum += a b`, or `sum = a b` in memory of its own if there is no sum yet, of factors that were packed before.
-/// The same bits as of [`add_product`].
 ///
 /// # Panics
 /// If the shapes do not fit, or the factors were packed in different layouts.

@@ -30,14 +30,17 @@ impl<B: Backend> NextTokens<B> {
 
     /// Of the logits `scale * x wᵀ`: `x` is `(rows, d_model)`, `w`, the output head, `(V, d_model)`.
     ///
+    /// They are computed whenever they are asked for.
+    ///
     /// # Panics
-    /// If the widths differ.
+    /// If the widths differ, or there are no columns or no tokens.
     pub fn of_states(device: &B, x: Var<B>, w: Var<B>, scale: f32) -> Self {
         assert_eq!(
             x.shape().1,
             w.shape().1,
             "width of the states and of the head"
         );
+        assert!(w.shape().0 > 0 && w.shape().1 > 0, "an empty head");
         Self {
             device: device.clone(),
             source: Source::States { x, w, scale },

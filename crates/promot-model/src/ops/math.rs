@@ -45,10 +45,11 @@ fn blocks(x: &[f32], padding: f32) -> (&[[f32; LANES]], [f32; LANES]) {
     (blocks, last)
 }
 
-/// The largest value; minus infinity of none.
+/// The largest value that is a number; minus infinity of none.
 #[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
-    let (blocks, mut lanes) = blocks(x, f32::NEG_INFINITY);
+    let (blocks, last) = blocks(x, f32::NEG_INFINITY);
+    let mut lanes = last.map(|x| larger(x, f32::NEG_INFINITY));
     for block in blocks {
         for lane in 0..LANES {
             lanes[lane] = larger(block[lane], lanes[lane]);
@@ -62,7 +63,7 @@ pub(crate) fn max(x: &[f32]) -> f32 {
         }
         half /= 2;
     }
-    larger(lanes[0], f32::NEG_INFINITY)
+    lanes[0]
 }
 
 /// The larger one; `b` if `a` is no number. One instruction, unlike `f32::max`.
@@ -154,10 +155,16 @@ mod tests {
 
     #[test]
     fn reductions_handle_every_length() {
-        for length in 0..40 {
+        for length in (0..40).chain([70]) {
             let x: Vec<f32> = (0..length).map(|i| ((i * 7) % 11) as f32 - 5.0).collect();
             let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             assert_eq!(max(&x), largest);
+            for place in 0..length {
+                let mut with_nan = x.clone();
+                with_nan[place] = f32::NAN;
+                let others = with_nan.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                assert_eq!(max(&with_nan), others, "{length}, no number at {place}");
+            }
             assert_eq!(sum(&x), x.iter().sum::<f32>());
             let expected: f64 = x.iter().map(|&x| f64::from(x - 2.0).exp()).sum();
             let sum = exp_sum(&x, 2.0);

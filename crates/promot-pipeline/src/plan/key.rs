@@ -17,8 +17,7 @@ fn code_version(kind: &StageKind) -> u32 {
         StageKind::Data(_) | StageKind::Mix(_) | StageKind::RandomPrompt(_) => 1,
         StageKind::JointTune(_) | StageKind::Gradients(_) => 5,
         StageKind::Pretrain(_) => 6,
-        StageKind::PromptTune(_) => 6,
-        StageKind::LoraTune(_) | StageKind::ModelTune(_) => 7,
+        StageKind::PromptTune(_) | StageKind::LoraTune(_) | StageKind::ModelTune(_) => 7,
         StageKind::Eval(_) | StageKind::Curve(_) => 6,
     }
 }

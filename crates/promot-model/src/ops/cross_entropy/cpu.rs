@@ -7,6 +7,7 @@ use crate::backend::{Device as _, Host, HostTensor};
 use crate::gemm::{Matrix, Precision, matmul, vectorized};
 use crate::ops::math::{self, exp};
 use crate::ops::parallel::{BLOCK_ROWS, for_value_blocks};
+use crate::ops::scale::scale_values;
 
 /// Classes handled at a time.
 const CHUNK: usize = 2048;
@@ -43,7 +44,9 @@ fn logits<'a>(
         precision,
     );
     if problem.logit_scale != 1.0 {
-        for_value_blocks(buffer, |_, logits| scale_block(logits, problem.logit_scale));
+        for_value_blocks(buffer, |_, logits| {
+            scale_values(logits, problem.logit_scale)
+        });
     }
     buffer
 }
@@ -84,10 +87,6 @@ struct Weights {
 }
 
 vectorized! {
-    fn scale_block(logits: &mut [f32], scale: f32) {
-        logits.iter_mut().for_each(|logit| *logit *= scale);
-    }
-
     fn add_rows(rows: &mut [Row], logits: &[f32], targets: &[u32], first: usize, classes: usize) {
         let logits = logits.chunks_exact(classes);
         for ((row, logits), &target) in rows.iter_mut().zip(logits).zip(targets) {

@@ -8,9 +8,8 @@ use rayon::prelude::*;
 
 use super::{Kernels, NormInput, NormLinearsGradients};
 use crate::backend::{Device as _, Host, HostTensor, WeightGradient};
-use crate::gemm::Kept;
 use crate::gemm::{
-    Factor, Matrix, Packed, Precision, Right, add_product, matmul_packed, product, products,
+    Factor, Kept, Matrix, Packed, Precision, Right, add_product, matmul_packed, product, products,
 };
 use crate::ops::dropout::{DropoutKey, add_dropped_rows, drop_rows};
 use crate::ops::parallel::{

@@ -88,6 +88,14 @@ fn logits_that_are_no_numbers_do_no_harm() {
         assert_eq!(device.best(&[f32::NAN, 1.0, f32::NAN], 3), [1]);
         let top = device.top(&[f32::NAN, 1.0, f32::NAN, 2.0], 4, 2);
         assert_eq!((top[0].token, top[1].token), (3, 1));
+        // Lanes of a last vector that is not whole.
+        for place in [1, 2, 17, 32] {
+            let mut logits = [0.0; 35];
+            (logits[0], logits[place]) = (5.0, f32::NAN);
+            (logits[33], logits[34]) = (f32::NAN, f32::NAN);
+            assert_eq!(device.best(&logits, 35), [0], "no number at {place}");
+            assert_eq!(device.top(&logits, 35, 2)[0].token, 0);
+        }
         for nothing in [f32::NAN, f32::NEG_INFINITY] {
             assert_eq!(device.best(&[nothing; 300], 300), [0]);
             assert_eq!(device.top(&[nothing; 300], 300, 4).len(), 4);

@@ -3,7 +3,7 @@
 //! A block's normalised input and a chunk of its hidden columns stay in the second-level cache from
 //! the first product to the last. The backward pass does the same for the gradients of the inputs;
 //! the weights' gradients are sums over rows, so what they are computed from is collected for a
-//! few blocks and then multiplied at once.
+//! number of blocks and then multiplied at once.
 
 mod backward;
 mod collected;

@@ -27,7 +27,7 @@ impl TopOfRow {
     pub(super) fn new(count: usize) -> Self {
         Self {
             count,
-            top: Vec::with_capacity(count + 1),
+            top: Vec::new(),
             largest: f32::NEG_INFINITY,
             sums: [0.0; LANES],
         }
