@@ -7,7 +7,7 @@ use super::matrix::Matrix;
 use super::panels::{
     LINES_OF_TILE, Line, PANEL, PanelsPart, TILE_ROWS, TILE_TERMS, TermsPart, step_lines,
 };
-use super::part::Side;
+use super::side::Side;
 use super::tile::{Source, Tile, lanes, round_pair, tile_of_pairs, tile_of_rows, transpose};
 
 impl TermsPart<'_> {

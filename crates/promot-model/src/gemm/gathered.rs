@@ -8,10 +8,10 @@ use super::matrix::Matrix;
 use super::packed::{Factor, Packed};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::panels::{Panels, TermsPart};
-use super::part::Side;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::product::add_packed_product;
 use super::product::add_product;
+use super::side::Side;
 use super::unfilled::unfilled;
 use super::{Precision, packs_bf16};
 use crate::slices::split;

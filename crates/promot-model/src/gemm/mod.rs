@@ -35,6 +35,7 @@ mod portable;
 mod precision;
 mod product;
 mod scratch;
+mod side;
 #[cfg(test)]
 mod tests;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -52,10 +53,11 @@ pub use kernel::{KERNEL_VARIABLE, UnknownKernels, check_kernels, kernel_name};
 pub(crate) use matrix::Element as Source;
 pub use matrix::{Element, Matrix};
 pub use packed::{Factor, Packed};
-pub(crate) use part::{Part, Side};
+pub(crate) use part::Part;
 pub use precision::Precision;
 pub use product::{Right, add_product, matmul, matmul_packed, matmul_serial, product, products};
 pub(crate) use product::{matmul_part, matmul_sum};
+pub(crate) use side::Side;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(crate) use tile::Source;
 pub(crate) use unfilled::{filled, unfilled};

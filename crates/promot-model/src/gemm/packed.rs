@@ -10,7 +10,7 @@ use super::matrix::Element as Source;
 use super::matrix::{Element, Matrix};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::panels::Panels;
-use super::part::Side;
+use super::side::Side;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 use super::tile::Source;
 

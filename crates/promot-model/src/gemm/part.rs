@@ -1,15 +1,6 @@
-//! Which factor of a product, and which part of it.
+//! Parts of factors.
 
 use super::packed::Factor;
-
-/// Which factor a matrix is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// `a`, whose rows are the product's.
-    Left,
-    /// `b`, whose columns are the product's.
-    Right,
-}
 
 /// A part of a right factor: some of its columns and as many of its rows as the left factor has
 /// columns. Both start at a multiple of 32.

@@ -49,14 +49,19 @@ fn blocks(x: &[f32], padding: f32) -> (&[[f32; LANES]], [f32; LANES]) {
 #[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
     let (blocks, last) = blocks(x, f32::NEG_INFINITY);
-    let mut lanes = last.map(|x| larger(x, f32::NEG_INFINITY));
+    let mut lanes = last.map(|x| larger(f32::NEG_INFINITY, x));
     for block in blocks {
         for lane in 0..LANES {
-            lanes[lane] = larger(block[lane], lanes[lane]);
+            lanes[lane] = larger(lanes[lane], block[lane]);
         }
     }
-    // Halves against halves: a chain of all lanes would wait for each of them.
-    let mut half = LANES / 2;
+    max_of(lanes)
+}
+
+/// The largest of all lanes, by halves: a chain would wait for each of them. `N` is a power of two.
+#[inline(always)]
+pub(super) fn max_of<const N: usize>(mut lanes: [f32; N]) -> f32 {
+    let mut half = N / 2;
     while half > 0 {
         for lane in 0..half {
             lanes[lane] = larger(lanes[lane], lanes[lane + half]);
@@ -66,10 +71,10 @@ pub(crate) fn max(x: &[f32]) -> f32 {
     lanes[0]
 }
 
-/// The larger one; `b` if `a` is no number. One instruction, unlike `f32::max`.
+/// One instruction, where `f32::max` is three; `a` if `b` is not a number.
 #[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if a > b { a } else { b }
+pub(super) fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
 }
 
 /// The sum of all values.
@@ -104,7 +109,7 @@ pub(super) fn add_exponentials<const LENIENT: bool>(
         for lane in 0..LANES {
             let x = block[lane];
             let x = if LENIENT {
-                larger(x, f32::NEG_INFINITY)
+                larger(f32::NEG_INFINITY, x)
             } else {
                 x
             };

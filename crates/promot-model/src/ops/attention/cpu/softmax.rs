@@ -6,7 +6,8 @@
 use std::f32::consts::{LN_2, LOG2_E};
 
 use super::head::Head;
-use super::wide::{LANES, larger, max_of, sum_of};
+use super::wide::{LANES, sum_of};
+use crate::ops::math::{larger, max_of};
 
 /// `2^x` within 2 units in the last place for `x` from -125 to 127; below, what it is at -125.
 #[inline(always)]

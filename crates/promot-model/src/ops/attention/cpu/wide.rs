@@ -10,19 +10,6 @@ pub(super) fn padded(length: usize) -> usize {
     length.next_multiple_of(LANES)
 }
 
-/// The largest of all lanes, by halves.
-#[inline(always)]
-pub(super) fn max_of(mut lanes: [f32; LANES]) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for lane in 0..half {
-            lanes[lane] = larger(lanes[lane], lanes[lane + half]);
-        }
-        half /= 2;
-    }
-    lanes[0]
-}
-
 /// The sum of all lanes, by halves.
 #[inline(always)]
 pub(super) fn sum_of(mut lanes: [f32; LANES]) -> f32 {
@@ -34,12 +21,6 @@ pub(super) fn sum_of(mut lanes: [f32; LANES]) -> f32 {
         half /= 2;
     }
     lanes[0]
-}
-
-/// One instruction, where `f32::max` is three; `a` if `b` is not a number.
-#[inline(always)]
-pub(super) fn larger(a: f32, b: f32) -> f32 {
-    if b > a { b } else { a }
 }
 
 /// The inner products of `a(0)` and `b(0)`, `a(1)` and `b(1)`, and so on: at most as many as there
