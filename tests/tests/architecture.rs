@@ -29,6 +29,7 @@ fn data_and_model_meet_in_core_only() {
         edges.insert(package["name"].as_str().unwrap(), ours.collect());
     }
     let expected = BTreeMap::from([
+        ("promot-amx-emulator", BTreeSet::new()),
         (
             "promot-benches",
             BTreeSet::from(["promot-core", "promot-model"]),

@@ -16,12 +16,30 @@ pub(super) fn is_available() -> bool {
     // CPUID leaf 7: AMX-BF16 and AMX-TILE. std's detection of them is not stable.
     let leaf = std::arch::x86_64::__cpuid_count(7, 0);
     let has_amx = leaf.edx & (1 << 22) != 0 && leaf.edx & (1 << 24) != 0;
-    if !has_amx || !panels::are_possible() {
+    if !panels::are_possible() {
         return false;
+    }
+    if !has_amx {
+        return is_emulated();
     }
     // SAFETY: arch_prctl with this request only asks for the permission to use the tile registers;
     // it touches no memory of ours.
     unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0 }
+}
+
+/// Tests that ask for these kernels by their name have them everywhere.
+#[cfg(test)]
+fn is_emulated() -> bool {
+    let is_wanted = std::env::var_os(super::KERNEL_VARIABLE).is_some_and(|name| name == "amx");
+    if is_wanted {
+        promot_amx_emulator::install();
+    }
+    is_wanted
+}
+
+#[cfg(not(test))]
+fn is_emulated() -> bool {
+    false
 }
 
 #[repr(C, align(64))]
@@ -81,12 +99,8 @@ impl Tiles {
 }
 
 impl Multiply for Tiles {
-    fn in_place(&self, rows: usize, accumulate: bool) -> bool {
-        if self.few_rows {
-            !accumulate
-        } else {
-            rows == PANEL
-        }
+    fn in_place(&self, rows: usize) -> bool {
+        self.few_rows || rows == PANEL
     }
 
     unsafe fn multiply(
@@ -100,7 +114,7 @@ impl Multiply for Tiles {
         // SAFETY: as the caller promises; the tiles are configured for the rows of `a`.
         unsafe {
             if self.few_rows {
-                multiply_few_rows(self, planes, pairs, c);
+                multiply_few_rows(self, planes, pairs, c, accumulate);
             } else {
                 multiply_panels(self, planes, pairs, c, accumulate);
             }
@@ -218,7 +232,7 @@ unsafe fn multiply_panels(
     }
 }
 
-/// `c = a b` for a left factor of at most 16 rows, the first tile of its panel: the same sums in the same
+/// `c (+)= a b` for a left factor of at most 16 rows, the first tile of its panel: the same sums in the same
 /// order as in [`multiply_panels`].
 ///
 /// # Safety
@@ -229,15 +243,26 @@ unsafe fn multiply_few_rows(
     planes: usize,
     pairs: &[Pair],
     (c, stride): (*mut f32, usize),
+    accumulate: bool,
 ) {
     let row_bytes = stride * size_of::<f32>();
     // SAFETY: all addresses lie in the panels and in `c` (the caller's promise).
     unsafe {
-        asm!(
-            "tilezero tmm0", "tilezero tmm1",
-            out("tmm0") _, out("tmm1") _,
-            options(nostack, nomem, preserves_flags),
-        );
+        if accumulate {
+            asm!(
+                "tileloadd tmm0, [{c} + {stride}]",
+                "tileloadd tmm1, [{c} + {stride} + 64]",
+                c = in(reg) c, stride = in(reg) row_bytes,
+                out("tmm0") _, out("tmm1") _,
+                options(nostack, preserves_flags),
+            );
+        } else {
+            asm!(
+                "tilezero tmm0", "tilezero tmm1",
+                out("tmm0") _, out("tmm1") _,
+                options(nostack, nomem, preserves_flags),
+            );
+        }
         for &Pair { a, b, steps } in pairs {
             if planes == 1 {
                 asm!(

@@ -13,7 +13,7 @@ use super::panels::{TILE_LEN, TILE_ROWS, TILE_TERMS};
 pub(super) struct DotProducts;
 
 impl Multiply for DotProducts {
-    fn in_place(&self, _rows: usize, _accumulate: bool) -> bool {
+    fn in_place(&self, _rows: usize) -> bool {
         true
     }
 

@@ -80,7 +80,7 @@ impl Kernel {
 
 /// Whether factors of products in `precision` are packed in the numbers that bf16 instructions multiply:
 /// one that is packed beforehand is then worth its memory, and no bit of a row of a product depends on
-/// how many whole blocks of 32 rows there are before or behind its own.
+/// other rows.
 pub(crate) fn packs_bf16(precision: Precision) -> bool {
     Kernel::get().packs(precision)
 }

@@ -21,11 +21,11 @@ impl Default for Pair {
 
 /// Instructions that multiply panels.
 pub(super) trait Multiply {
-    /// Whether `rows` rows of 32 sums are written, or added, to where they belong and nothing else is.
-    fn in_place(&self, rows: usize, accumulate: bool) -> bool;
+    /// Whether no more than `rows` rows of 32 sums are read or written.
+    fn in_place(&self, rows: usize) -> bool;
 
     /// `c (+)= a b`, summed up over all pairs of a panel of `a` and one of `b` (32 columns), in `planes` planes.
-    /// Only the first `rows` rows of `c` matter; nothing is added to where [`Self::in_place`] says no.
+    /// Only the first `rows` rows of `c` matter.
     ///
     /// # Safety
     /// No pair has zero steps. Each of a pair's panels holds `steps * planes * 2` tiles; `c` has 32 rows, or `rows` if they are in place, of

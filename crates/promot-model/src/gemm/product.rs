@@ -46,9 +46,8 @@ pub(crate) fn matmul_part(
     matmul_sum(out, stride, [(a, b, part)], accumulate);
 }
 
-/// `out (+)= a b`, summed up over several pairs of factors with a part of `b` each. Where blocks of 32 rows and
-/// columns are whole, the bits are those of adding one product after another, which would read and write the sums
-/// each time.
+/// `out (+)= a b`, summed up over several pairs of factors with a part of `b` each: to the bit what adding one
+/// product after another gives, which would read and write the sums each time.
 ///
 /// # Panics
 /// If the shapes do not fit, or the factors were packed in different precisions.

@@ -92,13 +92,17 @@ fn few_rows_are_the_first_of_many_to_the_bit() {
             matmul_serial(&mut out, stride, a, b, accumulate, precision);
             out
         };
-        let all = product(most, false);
+        let all = [false, true].map(|accumulate| product(most, accumulate));
         for rows in 1..=33 {
             let (out, sum) = (product(rows, false), product(rows, true));
             for (i, before) in before.iter().enumerate() {
                 let name = format!("{precision:?}, {n} columns, {rows} rows, value {i}");
                 if i < rows * stride && i % stride < n {
-                    assert_eq!(out[i], all[i], "{name}");
+                    assert_eq!(out[i], all[0][i], "{name}");
+                    // The portable kernels begin some sums with what is there and add it to others.
+                    if packs_bf16(precision) {
+                        assert_eq!(sum[i], all[1][i], "{name}");
+                    }
                     let error = (sum[i] - (before + out[i])).abs();
                     assert!(error < 1e-4, "{name}: {error}");
                 } else {
@@ -248,8 +252,7 @@ fn several_products_of_one_factor_are_those_by_themselves() {
     }
 }
 
-/// Products that are added up in registers, with parts of right factors. Where blocks stick out of the output, they are
-/// added up in another order.
+/// Products that are added up in registers, with parts of right factors.
 #[test]
 fn a_sum_of_products_is_that_of_adding_one_after_another() {
     for (m, n, terms) in [
@@ -285,12 +288,7 @@ fn a_sum_of_products_is_that_of_adding_one_after_another() {
                 }
                 matmul_sum(&mut at_once, stride, pairs, accumulate);
                 let name = format!("{m}x{terms:?}x{n}, {precision:?}");
-                if m % 32 == 0 && n % 32 == 0 {
-                    assert_eq!(at_once, one_by_one, "{name}");
-                }
-                for (at_once, one_by_one) in at_once.iter().zip(&one_by_one) {
-                    assert!((at_once - one_by_one).abs() < 1e-4, "{name}");
-                }
+                assert_eq!(at_once, one_by_one, "{name}");
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Products of panels: a block of the output after another, and all of them over the tasks of a [`Grid`].
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::Precision;
@@ -124,8 +126,7 @@ unsafe fn multiply_by(
         }
         return;
     }
-    let mut block = std::mem::MaybeUninit::<Block>::uninit();
-    let block: *mut f32 = block.as_mut_ptr().cast();
+    let mut block = Block(MaybeUninit::uninit());
     let mut pairs = [Pair::default(); MOST_OPERANDS];
     let panels = n.div_ceil(PANEL);
     let group = (GROUP_BYTES / (steps * planes * 2 * TILE_LEN * size_of::<u16>())).max(1);
@@ -143,19 +144,22 @@ unsafe fn multiply_by(
                 }
                 let pairs = &pairs[..count];
                 // SAFETY: the panels have these steps; the block lies in the output where it is
-                // whole, and is written to it from `block` where it is not.
+                // whole, and is read to `block` and written from there where it is not.
                 unsafe {
                     let c = out.values.add(row * stride + column);
-                    if columns == PANEL && instructions.in_place(rows, accumulate) {
+                    if columns == PANEL && instructions.in_place(rows) {
                         if rows == PANEL {
                             prefetch_block(c.wrapping_add(PANEL), stride);
                         }
                         let c = (c, stride);
                         instructions.multiply(planes, pairs, c, rows, accumulate);
                     } else {
-                        let sums = (block, PANEL);
-                        instructions.multiply(planes, pairs, sums, rows, false);
-                        write_block(c, stride, block, rows, columns, accumulate);
+                        if accumulate {
+                            block.read(c, stride, rows, columns);
+                        }
+                        let sums = (block.rows().cast(), PANEL);
+                        instructions.multiply(planes, pairs, sums, rows, accumulate);
+                        block.write(c, stride, rows, columns);
                     }
                 }
             }
@@ -181,41 +185,51 @@ fn prefetch_block(block: *const f32, stride: usize) {
 /// second-level cache holds beside a task's rows of `a`.
 const GROUP_BYTES: usize = 256 << 10;
 
-/// A block that sticks out of the output.
+/// The sums of a block that sticks out of the output: where it does, they are anything.
 #[repr(C, align(64))]
-struct Block([f32; PANEL * PANEL]);
+struct Block(MaybeUninit<[[f32; PANEL]; PANEL]>);
 
-/// # Safety
-/// `out` has `rows` rows of `columns` values, `stride` values apart; `block` has 32 rows of 32.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn write_block(
-    out: *mut f32,
-    stride: usize,
-    block: *const f32,
-    rows: usize,
-    columns: usize,
-    accumulate: bool,
-) {
-    for row in 0..rows {
-        // SAFETY: as the caller promises.
-        let (out, sums) = unsafe {
-            (
-                std::slice::from_raw_parts_mut(out.add(row * stride), columns),
-                std::slice::from_raw_parts(block.add(row * PANEL), columns),
-            )
-        };
-        match (
-            <&mut [f32; PANEL]>::try_from(&mut *out),
-            <&[f32; PANEL]>::try_from(sums),
-        ) {
-            // Whole rows, so that these are loops over registers.
-            (Ok(out), Ok(sums)) if accumulate => {
-                out.iter_mut().zip(sums).for_each(|(out, x)| *out += x);
+impl Block {
+    fn rows(&mut self) -> *mut [f32; PANEL] {
+        self.0.as_mut_ptr().cast()
+    }
+
+    /// # Safety
+    /// `out` has `rows` rows of `columns` values, `stride` values apart.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn read(&mut self, out: *const f32, stride: usize, rows: usize, columns: usize) {
+        for row in 0..rows {
+            // SAFETY: as the caller promises.
+            let out = unsafe { std::slice::from_raw_parts(out.add(row * stride), columns) };
+            let sums = out.try_into().unwrap_or_else(|_| {
+                let mut sums = [0.0; PANEL];
+                sums[..columns].copy_from_slice(out);
+                sums
+            });
+            // SAFETY: one of 32 rows.
+            unsafe { self.rows().add(row).write(sums) };
+        }
+    }
+
+    /// # Safety
+    /// As of [`Self::read`]; nobody else uses the output, and so many rows of sums have been written.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn write(&mut self, out: *mut f32, stride: usize, rows: usize, columns: usize) {
+        for row in 0..rows {
+            // SAFETY: as the caller promises.
+            let (out, sums) = unsafe {
+                (
+                    std::slice::from_raw_parts_mut(out.add(row * stride), columns),
+                    &*self.rows().add(row),
+                )
+            };
+            match <&mut [f32; PANEL]>::try_from(&mut *out) {
+                // A whole row, so that this is a loop over registers.
+                Ok(out) => *out = *sums,
+                Err(_) => out.copy_from_slice(&sums[..columns]),
             }
-            (Ok(out), Ok(sums)) => *out = *sums,
-            _ if accumulate => out.iter_mut().zip(sums).for_each(|(out, x)| *out += x),
-            _ => out.copy_from_slice(sums),
         }
     }
 }

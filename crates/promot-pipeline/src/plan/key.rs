@@ -15,10 +15,10 @@ use super::tasks::TaskSet;
 fn code_version(kind: &StageKind) -> u32 {
     match kind {
         StageKind::Data(_) | StageKind::Mix(_) | StageKind::RandomPrompt(_) => 1,
-        StageKind::JointTune(_) | StageKind::Gradients(_) => 5,
-        StageKind::Pretrain(_) => 6,
-        StageKind::PromptTune(_) | StageKind::LoraTune(_) | StageKind::ModelTune(_) => 7,
-        StageKind::Eval(_) | StageKind::Curve(_) => 6,
+        StageKind::JointTune(_) | StageKind::Gradients(_) => 6,
+        StageKind::Pretrain(_) => 7,
+        StageKind::PromptTune(_) | StageKind::LoraTune(_) | StageKind::ModelTune(_) => 8,
+        StageKind::Eval(_) | StageKind::Curve(_) => 7,
     }
 }
 
