@@ -165,6 +165,37 @@ fn a_joint_stage_is_exported_with_its_prompt() {
     assert_eq!(fs::read_dir(place.path("curve")).unwrap().count(), 14);
 }
 
+/// Some editors put one at the beginning of what they save.
+#[test]
+fn byte_order_marks_are_no_part_of_a_models_files() {
+    let place = finished();
+    let export = "export kept.yaml joint model --max-shard-size 1MB";
+    place.run(&export.split(' ').collect::<Vec<_>>()).success();
+    let generate = || {
+        let question = "question: Where does Anna live? answer:";
+        let (model, prompt) = ("model", "model/prompt");
+        place.run(&["generate", "--model", model, "--prompt", prompt, question])
+    };
+    let answer = generate().success().stdout;
+    let mut marked = 0;
+    for (name, bytes) in files(&place.path("model")) {
+        if name.ends_with(".json") {
+            place.write(
+                &format!("model/{name}"),
+                [b"\xef\xbb\xbf", &bytes[..]].concat(),
+            );
+            marked += 1;
+        }
+    }
+    assert!(marked >= 4, "configuration, tokenizer, index and adapter");
+    assert_eq!(generate().success().stdout, answer);
+    place.write(
+        "marked.yaml",
+        WITH_CHECKPOINTS.replace("builtin:mini-t5", "model"),
+    );
+    place.run(&["validate", "marked.yaml"]).success();
+}
+
 fn report(place: &Workplace) -> Value {
     let args = ["report", "kept.yaml", "--format", "json"];
     serde_json::from_str(&place.run(&args).success().stdout).unwrap()
@@ -326,4 +357,20 @@ fn a_disk_that_cannot_be_written_to_ends_the_stage_and_keeps_what_it_has() {
         again.stderr
     );
     assert!(files(&artifact) == whole);
+
+    // What fails when it is computed again is as it was.
+    let stage = artifact.parent().unwrap();
+    let next = stage.join("again/artifact/checkpoints");
+    fs::create_dir_all(&next).unwrap();
+    fs::write(next.join("step-4"), "in the way").unwrap();
+    let force = ["--force", "tuned"];
+    let printed = place.run(&[&args[..], &stop, &force].concat());
+    assert_eq!(printed.code, Some(1), "{}", printed.all());
+    assert!(files(&artifact) == whole);
+    let cached = place.run(&[&args[..], &stop].concat()).success();
+    let words = "tuned: cached";
+    assert!(cached.stderr.contains(words), "{}", cached.stderr);
+    fs::remove_file(next.join("step-4")).unwrap();
+    place.run(&[&args[..], &stop, &force].concat()).success();
+    assert!(files(&artifact) == whole && !stage.join("again").exists());
 }

@@ -427,6 +427,25 @@ stages:
     place.write("bad.yaml", yaml);
     place.run(&["validate", "bad.yaml"]).success();
 
+    // What a pipeline file cannot name, an argument cannot, either.
+    for (option, file) in [
+        ("--model", "config.json"),
+        ("--model", "model.safetensors"),
+        ("--model", "tokenizer.json"),
+        ("--prompt", "adapter_config.json"),
+    ] {
+        let path = place.path("model").join(file);
+        let whole = fs::read(&path).ok();
+        let _ = fs::remove_file(&path);
+        let printed = place.run(&["generate", option, "model", "A question?"]);
+        assert_eq!(printed.code, Some(2), "{}", printed.all());
+        let words = format!("error: model/{file}: ");
+        assert!(printed.stderr.starts_with(&words), "{}", printed.all());
+        if let Some(whole) = whole {
+            fs::write(&path, whole).unwrap();
+        }
+    }
+
     let weights = fs::read(place.path("model/model.safetensors")).unwrap();
     place.write("model/model.safetensors", &weights[..weights.len() - 1000]);
     insta::assert_snapshot!("truncated", validate(&place, yaml));

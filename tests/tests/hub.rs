@@ -2,6 +2,7 @@
 //! afterwards.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use promot_tests::hub_server::HubServer;
@@ -194,6 +195,44 @@ HF_HUB_OFFLINE is set
             .stderr
             .starts_with("error: hf:someone/mini-t5: revision `main`")
     );
+}
+
+/// What cannot be reached is nobody's bad input, whichever command finds out; what is not there is.
+#[test]
+fn every_command_has_the_same_exit_code_for_a_hub_that_fails() {
+    let place = place();
+    let rows = "{ jsonl: { train: hf:a/b:*.jsonl, validation: hf:a/b:*.jsonl } }";
+    let rows = format!("stages.rte.data.source={rows}");
+    // A port where nobody listens any more.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let closed = format!("http://{}", address.unwrap());
+    let empty = HubServer::start("models/someone/else", []);
+    let home = place.path("hf").display().to_string();
+    let pipeline = ["small.yaml", "--set", &rows];
+    let question = ["generate", "--model", "hf:someone/mini-t5", "x"];
+    for (endpoint, code) in [(closed, 1), (empty.endpoint(), 2)] {
+        let variables = [("HF_ENDPOINT", endpoint.as_str()), ("HF_HOME", &home)];
+        for command in ["validate", "plan", "graph", "preflight", "run", "report"] {
+            // The model is at fault, or rows are.
+            let built_in = ["--set", "model=builtin:mini-t5"];
+            for args in [
+                [&[command][..], &pipeline[..1]].concat(),
+                [&[command], &pipeline[..], &built_in].concat(),
+            ] {
+                let printed = place.run_with_env(&args, &variables);
+                assert_eq!(printed.code, Some(code), "{args:?}: {}", printed.all());
+                let start = printed.stderr.starts_with("error: `");
+                assert!(start, "{}", printed.all());
+            }
+        }
+        let printed = place.run_with_env(&question, &variables);
+        assert_eq!(printed.code, Some(code), "{}", printed.all());
+        // A mistake in the file is one with the network, too.
+        let mistaken = ["validate", "small.yaml", "--set", "seed=x"];
+        let printed = place.run_with_env(&mistaken, &variables);
+        assert_eq!(printed.code, Some(2), "{}", printed.all());
+        assert!(printed.stderr.contains("2 problems"), "{}", printed.all());
+    }
 }
 
 #[cfg(unix)]

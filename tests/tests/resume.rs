@@ -248,23 +248,118 @@ fn signals_that_a_run_was_started_to_ignore_do_not_stop_it() {
     }
 }
 
-/// With `--force` a stage starts again, so that is not how to go on.
+/// What is stored is used until there is something new, and what was computed of that is not lost, either.
 #[test]
-fn a_forced_run_that_is_stopped_says_how_to_go_on() {
+fn a_killed_forced_run_loses_nothing() {
+    let place = Workplace::new();
+    let pipeline = WITH_CHECKPOINTS.replace("steps: 5", "steps: 9");
+    place.write("kept.yaml", pipeline);
+    place.run(&["run", "kept.yaml"]).success();
+    let whole = place.results();
+    let log = ".promot/runs/kept-seed0/events.jsonl";
+    let force = ["run", "kept.yaml", "--force", "tuned"];
+    // Before the first checkpoint, when one is kept, and when it goes on from that.
+    for event in [step("tuned", 1), step("tuned", 3), step("tuned", 6)] {
+        fs::remove_file(place.path(log)).unwrap();
+        let code = kill_at(&place, place.start(&force), log, &event, "-KILL");
+        assert_eq!(code, None, "killed, not ended");
+        let plan = place.run(&["plan", "kept.yaml"]).success();
+        let words = "0 to run, 8 cached\n";
+        assert!(plan.stdout.ends_with(words), "{}", plan.stdout);
+        let report = place.run(&["report", "kept.yaml"]).success();
+        let run = place.run(&["run", "kept.yaml"]).success();
+        assert_eq!(run.stdout, report.stdout);
+        assert!(run.stderr.contains("tuned: cached"), "{}", run.stderr);
+        assert!(!run.stderr.contains(": done in"), "{}", run.stderr);
+    }
+    let resumed = place.run(&force).success();
+    let words = "tuned: goes on from step";
+    assert!(resumed.stderr.contains(words), "{}", resumed.stderr);
+    // And nothing is left of the way there.
+    assert_eq!(place.results(), whole);
+    // Finished, it is not gone on from: the next one begins again.
+    let again = place.run(&force).success();
+    assert!(again.stderr.contains("tuned: done in"), "{}", again.stderr);
+    assert!(!again.stderr.contains(words), "{}", again.stderr);
+    assert_eq!(place.results(), whole);
+}
+
+/// The work of a forced run is for forced runs; an ordinary one that finishes the stage needs none of it.
+#[test]
+fn a_forced_run_of_what_was_never_finished_leaves_nothing_behind() {
     let place = Workplace::new();
     place.write("scratch.yaml", FROM_SCRATCH);
+    let child = place.start(&["run", "scratch.yaml", "--force", "model"]);
+    let event = step("model", 3);
+    kill_at(&place, child, LOG_FROM_SCRATCH, &event, "-KILL");
     place.run(&["run", "scratch.yaml"]).success();
+    let undisturbed = Workplace::new();
+    undisturbed.write("scratch.yaml", FROM_SCRATCH);
+    undisturbed.run(&["run", "scratch.yaml"]).success();
+    assert_eq!(place.results(), undisturbed.results());
+}
+
+/// What was computed again is not to be computed once more.
+#[test]
+fn a_forced_run_that_is_stopped_says_how_to_go_on() {
+    const PROMPT_AND_MODEL: &str = "\
+version: 1
+name: scratch
+model: builtin:mini-t5
+stages:
+  rte: { data: { task: rte, train_rows: 80, dev_rows: 8 } }
+  prompt: { prompt_tune: { on: rte, length: 4, steps: 8, checkpoint_every: 2, batch_size: 8 } }
+  tuned: { model_tune: { on: rte, prompt: prompt, steps: 8, checkpoint_every: 2, batch_size: 8 } }
+";
+    let place = Workplace::new();
+    place.write("scratch.yaml", PROMPT_AND_MODEL);
+    place.run(&["run", "scratch.yaml"]).success();
+    let (prompt, tuned) = (["--force", "prompt"], ["--force", "tuned"]);
+    for (force, stopped_in, hint) in [
+        (
+            [tuned, prompt].concat(),
+            "prompt",
+            "run the same command again; without --force, what is stored is used",
+        ),
+        (
+            [tuned, prompt].concat(),
+            "tuned",
+            "run the same command again with --force tuned only; without --force, what is stored is used",
+        ),
+    ] {
+        fs::remove_file(place.path(LOG_FROM_SCRATCH)).unwrap();
+        let args = [&["run", "scratch.yaml"][..], &force].concat();
+        let mut child = place.start_with_env(&args, &[]);
+        let mut said = child.stderr.take().unwrap();
+        let event = step(stopped_in, 2);
+        let code = kill_at(&place, child, LOG_FROM_SCRATCH, &event, "-INT");
+        assert_eq!(code, Some(130));
+        let mut text = String::new();
+        said.read_to_string(&mut text).unwrap();
+        let hint = format!("hint: to go on, {hint}\n");
+        assert!(text.ends_with(&hint), "{text}");
+    }
+    let resumed = place.run(&["run", "scratch.yaml", "--force", "tuned"]);
+    let words = "tuned: goes on from step";
+    assert!(
+        resumed.success().stderr.contains(words),
+        "as the hint says it"
+    );
+
+    // Stopped in a stage that is not stored, behind one that is computed again.
+    let other = "stages.tuned.model_tune.steps=9";
+    let mut args = vec!["run", "scratch.yaml", "--set", other, "--force", "prompt"];
     fs::remove_file(place.path(LOG_FROM_SCRATCH)).unwrap();
-    let mut child = place.start_with_env(&["run", "scratch.yaml", "--force", "model"], &[]);
+    let mut child = place.start_with_env(&args, &[]);
     let mut said = child.stderr.take().unwrap();
-    let code = kill_at(&place, child, LOG_FROM_SCRATCH, &step("model", 2), "-INT");
-    assert_eq!(code, Some(130));
+    let event = step("tuned", 2);
+    kill_at(&place, child, LOG_FROM_SCRATCH, &event, "-INT");
     let mut text = String::new();
     said.read_to_string(&mut text).unwrap();
     let hint = "hint: to go on, run the same command without --force\n";
     assert!(text.ends_with(hint), "{text}");
-    let resumed = place.run(&["run", "scratch.yaml"]).success();
-    let words = "model: goes on from step";
+    args.truncate(4);
+    let resumed = place.run(&args).success();
     assert!(resumed.stderr.contains(words), "{}", resumed.stderr);
 }
 

@@ -26,6 +26,7 @@
 
 mod atomic;
 mod batch;
+mod bom;
 mod digest;
 mod event;
 mod example;
@@ -34,6 +35,7 @@ mod seed;
 
 pub use atomic::{PARTIAL_SUFFIX, sync_directory, write_atomically};
 pub use batch::{BatchSource, Ragged, TokenBatch};
+pub use bom::{BYTE_ORDER_MARK, without_bom};
 pub use digest::{Digest, Digester};
 pub use event::{Event, EventSink, StopFlag};
 pub use example::Example;

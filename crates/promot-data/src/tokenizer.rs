@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use promot_core::without_bom;
 use serde_json::{Map, Value};
 use thiserror::Error;
 use tokenizers::Tokenizer as Inner;
@@ -210,6 +211,7 @@ impl Tokenizer {
 /// The library panics on some damage. Most of it is no JSON, which is found first, so that the message
 /// says where; of the rest the message is the library's own.
 fn parse(bytes: &[u8]) -> Result<Inner, String> {
+    let bytes = without_bom(bytes);
     serde_json::from_slice::<Map<String, Value>>(bytes).map_err(|error| error.to_string())?;
     contained(|| Inner::from_bytes(bytes))?.map_err(|error| error.to_string())
 }

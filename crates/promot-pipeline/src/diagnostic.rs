@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::hub::HubError;
+
 /// A place in one of the texts that make a pipeline: the file, a `--set` argument, or an included file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -22,6 +24,8 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
+    /// Whether the pipeline is at fault, rather than the network or this machine.
+    pub is_bad_input: bool,
 }
 
 /// All problems of a pipeline, in the order of the text.
@@ -36,12 +40,23 @@ impl Diagnostics {
         Self::default()
     }
 
-    /// Adds a problem.
+    /// Adds a problem of the pipeline.
     pub fn push(&mut self, place: Place, message: impl Into<String>, hint: Option<String>) {
         self.list.push(Diagnostic {
             place,
             message: message.into(),
             hint,
+            is_bad_input: true,
+        });
+    }
+
+    /// Adds the problem that what the key `what` names cannot be had of the hub.
+    pub(crate) fn hub(&mut self, place: Place, what: &str, error: &HubError) {
+        self.list.push(Diagnostic {
+            place,
+            message: format!("`{what}`: {error}"),
+            hint: error.hint(),
+            is_bad_input: error.is_bad_input(),
         });
     }
 

@@ -4,13 +4,11 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
+use promot_core::BYTE_ORDER_MARK;
 use serde_json::Value;
 
 use super::rows::Rows;
 use super::{DataError, MAX_ROW_BYTES};
-
-/// What some editors write before UTF-8 text.
-const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// Reads rows until there are enough, and checks each.
 pub(super) fn read(path: &Path, rows: &mut Rows<'_>) -> Result<(), DataError> {

@@ -1,6 +1,8 @@
 //! `config.json` of any architecture: which one it is, and what can be wrong with it.
 
+use promot_core::without_bom;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::{LlamaConfig, T5Config};
@@ -21,6 +23,11 @@ pub enum ConfigError {
         /// What was expected.
         expected: &'static str,
     },
+}
+
+/// What a `config.json` says.
+pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, ConfigError> {
+    serde_json::from_slice(without_bom(json)).map_err(|error| ConfigError::Json(error.to_string()))
 }
 
 /// No model has a dimension near this; it keeps products of sizes from a file within `usize`.
@@ -87,8 +94,7 @@ impl ModelConfig {
     /// # Errors
     /// If it is not one, of another architecture, or describes a model that cannot be.
     pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
-        let TypeOnly { model_type } =
-            serde_json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
+        let TypeOnly { model_type } = parse(json)?;
         match model_type.as_deref() {
             None | Some("t5" | "mt5") => T5Config::from_json(json).map(Self::T5),
             Some("llama") => LlamaConfig::from_json(json).map(Self::Llama),

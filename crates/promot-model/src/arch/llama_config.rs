@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{ConfigError, check_epsilon, check_id, check_sizes};
+use super::config::{ConfigError, check_epsilon, check_id, check_sizes, parse};
 
 /// One id, or several that all end a sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,8 +127,7 @@ impl LlamaConfig {
     /// # Errors
     /// If it is not one, or describes a model that cannot be or is not supported.
     pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
-        let config: Self =
-            serde_json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
+        let config: Self = parse(json)?;
         config.check()?;
         Ok(config)
     }

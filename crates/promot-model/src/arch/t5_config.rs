@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{ConfigError, check_epsilon, check_id, check_sizes};
+use super::config::{ConfigError, check_epsilon, check_id, check_sizes, parse};
 
 /// The feed-forward variant (`feed_forward_proj`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,8 +112,7 @@ impl T5Config {
     /// # Errors
     /// If it is not one, or describes a model that cannot be.
     pub fn from_json(json: &[u8]) -> Result<Self, ConfigError> {
-        let config: Self =
-            serde_json::from_slice(json).map_err(|error| ConfigError::Json(error.to_string()))?;
+        let config: Self = parse(json)?;
         config.check()?;
         Ok(config)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use promot_core::write_atomically;
+use promot_core::{without_bom, write_atomically};
 
 use super::CheckpointError;
 use super::tensors::{NamedTensors, parse_weights, serialize_bf16, serialize_f32};
@@ -130,7 +130,7 @@ struct ShardIndex {
 }
 
 fn read_shards(directory: &Path, index_path: &Path) -> Result<NamedTensors, CheckpointError> {
-    let index: ShardIndex = serde_json::from_slice(&read(index_path)?)
+    let index: ShardIndex = serde_json::from_slice(without_bom(&read(index_path)?))
         .map_err(|error| CheckpointError::Json(error.to_string()).in_file(index_path))?;
     let shards: BTreeSet<&String> = index.weight_map.values().collect();
     let mut tensors = NamedTensors::new();

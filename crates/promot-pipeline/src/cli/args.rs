@@ -133,7 +133,8 @@ pub(crate) struct RunArgs {
     /// Run only this stage and what it needs (repeatable)
     #[arg(long, value_name = "STAGE")]
     pub(crate) only: Vec<String>,
-    /// Run this stage again although its artifact is stored (repeatable)
+    /// Run this stage again although its artifact is stored (repeatable). That stays until the new one is
+    /// whole; stopped, the same command goes on
     #[arg(long, value_name = "STAGE")]
     pub(crate) force: Vec<String>,
     /// CPU threads; all cores if not given. Results do not depend on it

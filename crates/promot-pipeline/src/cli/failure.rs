@@ -13,6 +13,8 @@ pub(crate) enum Failure {
     BadInput(String),
     /// The run failed: exit code 1.
     Failed(anyhow::Error),
+    /// The network or this machine is at fault, which is told as bad input is: exit code 1.
+    Unavailable(String),
     /// The user stopped it: exit code 130, as a shell reports Ctrl-C.
     Interrupted(String),
     /// Whoever read the output has seen enough, as `head` has.
@@ -25,6 +27,7 @@ impl Failure {
         let (code, message) = match self {
             Self::BadInput(message) => (2, message),
             Self::Failed(error) => (1, format!("error: {error:#}")),
+            Self::Unavailable(message) => (1, message),
             Self::Interrupted(message) => (130, message),
             Self::NobodyReads => return ExitCode::SUCCESS,
         };

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use promot_core::{Ragged, StopFlag};
 use promot_model::backend::{Backend, Host, set_threads};
-use promot_model::checkpoint::{Adapter, load_adapter};
+use promot_model::checkpoint::{Adapter, CheckpointError, load_adapter};
 use promot_model::gemm::Precision;
 use promot_model::generate::{GenerateOptions, LengthPenalty};
 use promot_model::graph::Var;
@@ -81,6 +81,16 @@ fn check_directory(option: &str, directory: &Path, expected: &str) -> Result<(),
     )))
 }
 
+/// So it is if a file of it cannot be read: a pipeline file that names it is bad input, too.
+fn named(error: RunError) -> Failure {
+    match error {
+        RunError::Checkpoint(CheckpointError::Io { .. }) => {
+            Failure::BadInput(format!("error: {error}"))
+        }
+        error => error.into(),
+    }
+}
+
 fn generate_on<B: Backend>(device: &B, args: &GenerateArgs) -> Result<(), Failure> {
     if !args.model.starts_with("hf:") && !args.model.starts_with("builtin:") {
         let expected = "builtin:mini-t5, hf:owner/name, or a directory with config.json, \
@@ -94,10 +104,10 @@ fn generate_on<B: Backend>(device: &B, args: &GenerateArgs) -> Result<(), Failur
             "a soft prompt or LoRA in PEFT's layout",
         )?;
     }
-    let mut loaded = load(&args.model, device)?;
+    let mut loaded = load(&args.model, device).map_err(named)?;
     let mut prompts = Vec::new();
     if let Some(directory) = &args.prompt {
-        match load_adapter(directory).map_err(RunError::from)? {
+        match load_adapter(directory).map_err(|error| named(error.into()))? {
             Adapter::Prompt(prompt) => prompts.push(placed(&prompt, directory, &loaded)?),
             Adapter::Lora(lora) => {
                 let merged = lora.merged(&loaded.model);

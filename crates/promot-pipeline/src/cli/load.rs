@@ -34,11 +34,15 @@ pub(crate) fn load_points(args: &PipelineArgs) -> Result<Vec<PlannedPoint>, Fail
     let mut sources = Sources::new(&name, spec::without_bom(&text), &sets);
     let points = spec::parse(&mut sources, &args.file).and_then(|spec| spec.points());
     let told = |diagnostics: Diagnostics| {
+        let diagnostics = diagnostics.into_sorted();
         let rendered = Rendered {
             sources: &sources,
-            diagnostics: &diagnostics.into_sorted(),
+            diagnostics: &diagnostics,
         };
-        Failure::BadInput(rendered.to_string())
+        match diagnostics.iter().any(|found| found.is_bad_input) {
+            true => Failure::BadInput(rendered.to_string()),
+            false => Failure::Unavailable(rendered.to_string()),
+        }
     };
     let points = points.map_err(told)?;
     check_sets(&points[0], &sets)?;

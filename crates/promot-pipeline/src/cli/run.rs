@@ -15,7 +15,7 @@ use promot_pipeline::plan::{ComputeDevice, Plan};
 use promot_pipeline::report::{
     MatrixGroup, MatrixSummary, Report, markdown, matrix_html, terminal, terminal_curves,
 };
-use promot_pipeline::run::{self, Context, Selection, Store, check_inputs, fetch_inputs};
+use promot_pipeline::run::{self, Context, RunError, Selection, Store, check_inputs, fetch_inputs};
 use promot_pipeline::spec::Setting;
 
 use super::args::{ReportArgs, ReportFormat, RunArgs};
@@ -107,14 +107,13 @@ fn run_on<B: TrainingBackend>(
     };
     let outcome = run::run(&context, selection);
     progress.finish();
-    outcome.map_err(
-        |error| match error.is_interruption() && !args.force.is_empty() {
-            true => Failure::Interrupted(format!(
-                "{error}\n  hint: to go on, run the same command without --force"
-            )),
-            false => error.into(),
-        },
-    )?;
+    outcome.map_err(|error| match &error {
+        RunError::Interrupted { stage } if !args.force.is_empty() => {
+            let hint = how_to_go_on(plan, stage, selection);
+            Failure::Interrupted(format!("{error}\n  hint: {hint}"))
+        }
+        _ => error.into(),
+    })?;
     if !selection.only.is_empty() {
         for stage in selection.stages(plan) {
             tell(format_args!(
@@ -137,6 +136,23 @@ fn run_on<B: TrainingBackend>(
         directory.join("report.html").display()
     ));
     Ok(Some(report))
+}
+
+/// The same command would compute once more what it has computed again and finished.
+fn how_to_go_on(plan: &Plan, stopped: &str, selection: &Selection) -> String {
+    let rest = plan.stages().skip_while(|stage| stage.name != stopped);
+    let rest = rest.filter(|stage| selection.force.contains(&stage.name));
+    let rest: Vec<String> = rest
+        .map(|stage| format!("--force {}", stage.name))
+        .collect();
+    if rest.is_empty() {
+        return "to go on, run the same command without --force".to_owned();
+    }
+    let only = match rest.len() == selection.force.len() {
+        true => String::new(),
+        false => format!(" with {} only", rest.join(" ")),
+    };
+    format!("to go on, run the same command again{only}; without --force, what is stored is used")
 }
 
 /// Inputs come here before anything is written: a run without its model leaves no reports.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use promot_core::{Event, StopFlag};
+use promot_core::{Event, StopFlag, without_bom};
 use serde::Deserialize;
 
 use super::file::is_path_inside;
@@ -141,7 +141,7 @@ fn shards(index: &Path) -> Result<BTreeSet<String>, HubError> {
         });
     }
     let bytes = fs::read(index).map_err(HubError::io(index))?;
-    let index: Index = match serde_json::from_slice(&bytes) {
+    let index: Index = match serde_json::from_slice(without_bom(&bytes)) {
         Ok(index) => index,
         Err(error) => {
             let problem = error.to_string();

@@ -22,7 +22,7 @@ pub(super) fn hub_model(
     let (snapshot, config) = match found() {
         Ok(found) => found,
         Err(error) => {
-            diagnostics.push(place, format!("`model`: {error}"), error.hint());
+            diagnostics.hub(place, "model", &error);
             return None;
         }
     };

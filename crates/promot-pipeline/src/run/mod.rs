@@ -54,7 +54,7 @@ impl<B> Context<'_, B> {
 pub struct Selection {
     /// Only these and what they need; all if empty.
     pub only: Vec<String>,
-    /// Run these again although their artifacts are stored.
+    /// Run these again although their artifacts are stored; those stay until there are new ones.
     pub force: Vec<String>,
 }
 
@@ -90,17 +90,16 @@ pub fn run<B: TrainingBackend>(
 ) -> Result<(), RunError> {
     for stage in selection.stages(context.plan) {
         let directory = context.store.stage(stage);
-        let forced = selection.force.contains(&stage.name);
+        let mut again = selection.force.contains(&stage.name);
         // What is finished is read by as many runs as like; only work keeps others out.
         let mut lock = None;
-        if forced || !directory.is_finished() {
+        if again || !directory.is_finished() {
             lock = Some(directory.lock()?);
-            if forced {
-                directory.remove()?;
-            }
+            // What a killed run had finished again, and not put in its place, it need not compute once more.
+            again &= !directory.replace()?;
         }
         // Also if another run has finished it just now.
-        if directory.is_finished() {
+        if !again && directory.is_finished() {
             drop(lock);
             context.store.remember(context.plan, stage)?;
             context.events.emit(Event::StageCached {
@@ -114,38 +113,42 @@ pub fn run<B: TrainingBackend>(
             });
         }
         let started = Instant::now();
-        directory.prepare()?;
+        // What is stored stays as it is until there is something in its place.
+        let working = match again {
+            true => directory.again(),
+            false => directory.clone(),
+        };
+        working.prepare()?;
         let outcome = match &stage.kind {
-            StageKind::Data(params) => stages::data::run(params, stage, &directory, context),
-            StageKind::Mix(params) => stages::mix::run(params, stage, &directory, context),
-            StageKind::Pretrain(params) => {
-                stages::pretrain::run(params, stage, &directory, context)
-            }
+            StageKind::Data(params) => stages::data::run(params, stage, &working, context),
+            StageKind::Mix(params) => stages::mix::run(params, stage, &working, context),
+            StageKind::Pretrain(params) => stages::pretrain::run(params, stage, &working, context),
             StageKind::PromptTune(params) => {
-                stages::prompt_tune::run(params, stage, &directory, context)
+                stages::prompt_tune::run(params, stage, &working, context)
             }
-            StageKind::LoraTune(params) => {
-                stages::lora_tune::run(params, stage, &directory, context)
-            }
+            StageKind::LoraTune(params) => stages::lora_tune::run(params, stage, &working, context),
             StageKind::ModelTune(params) => {
-                stages::model_tune::run(params, stage, &directory, context)
+                stages::model_tune::run(params, stage, &working, context)
             }
             StageKind::JointTune(params) => {
-                stages::joint_tune::run(params, stage, &directory, context)
+                stages::joint_tune::run(params, stage, &working, context)
             }
             StageKind::RandomPrompt(params) => {
-                stages::random_prompt::run(params, stage, &directory, context)
+                stages::random_prompt::run(params, stage, &working, context)
             }
-            StageKind::Eval(params) => stages::eval::run(params, stage, &directory, context),
-            StageKind::Curve(params) => stages::curve::run(params, stage, &directory, context),
+            StageKind::Eval(params) => stages::eval::run(params, stage, &working, context),
+            StageKind::Curve(params) => stages::curve::run(params, stage, &working, context),
             StageKind::Gradients(params) => {
-                stages::gradients::run(params, stage, &directory, context)
+                stages::gradients::run(params, stage, &working, context)
             }
         };
         let whole = outcome.and_then(|()| Ok(context.device.check()?));
         whole.map_err(|error| error.in_stage(&stage.name))?;
         let effort = Effort::since(started);
-        directory.finish(stage, &context.device.kernels(), &effort)?;
+        working.finish(stage, &context.device.kernels(), &effort)?;
+        if again {
+            directory.replace()?;
+        }
         context.store.remember(context.plan, stage)?;
         context.events.emit(Event::StageFinished {
             stage: stage.name.clone(),

@@ -5,11 +5,15 @@
 //!                          /work/       what an interrupted run goes on from
 //!                          /artifact/   the result, with the checkpoints that are kept
 //!                          /manifest.json   written last: the artifact is whole
+//!                          /again/      a result that is to replace it, while it is computed
 //! store/last/<pipeline>/<stage>.json    what the stage's last run was computed from
 //! ```
 
+mod replacement;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -145,19 +149,10 @@ impl StageDirectory {
         }
     }
 
-    /// Removes everything but the lock.
-    pub(super) fn remove(&self) -> Result<(), RunError> {
-        let removed = |path: &Path, result: std::io::Result<()>| match result {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(RunError::io(path, error))
-            }
-            _ => Ok(()),
-        };
-        // The manifest first: without it nothing else counts as finished.
-        let manifest = self.manifest();
-        removed(&manifest, fs::remove_file(&manifest))?;
-        for path in [self.artifact(), self.work()] {
-            removed(&path, fs::remove_dir_all(&path))?;
+    /// Removes what was only needed to go on.
+    fn clean(&self) -> Result<(), RunError> {
+        for path in [self.work(), self.again().path] {
+            absent(&path, fs::remove_dir_all(&path))?;
         }
         Ok(())
     }
@@ -207,13 +202,20 @@ impl StageDirectory {
         let json = serde_json::to_vec_pretty(&manifest).expect("plain data serialises");
         let path = self.manifest();
         write_atomically(&path, &json).map_err(|error| RunError::io(&path, error))?;
-        let work = self.work();
-        fs::remove_dir_all(&work).map_err(|error| RunError::io(&work, error))
+        self.clean()
     }
 
     /// Writes a file of the artifact.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunError> {
         let path = self.artifact().join(name);
         write_atomically(&path, bytes).map_err(|error| RunError::io(&path, error))
+    }
+}
+
+/// What was to be removed may not have been there.
+fn absent(path: &Path, removed: std::io::Result<()>) -> Result<(), RunError> {
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(RunError::io(path, error)),
+        _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 
 use marked_yaml::types::{MarkedScalarNode, Node as Marked, Span};
 use marked_yaml::{LoadError, LoaderOptions, parse_yaml_with_options};
+use promot_core::BYTE_ORDER_MARK;
 use serde::Deserialize as _;
 
 use crate::diagnostic::Place;
@@ -124,7 +125,7 @@ impl Node {
 
 /// A text without the mark that some editors put at its beginning.
 pub fn without_bom(text: &str) -> &str {
-    text.strip_prefix('\u{feff}').unwrap_or(text)
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
 /// Parses a text whose top is a mapping.

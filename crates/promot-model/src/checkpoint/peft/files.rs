@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use promot_core::write_atomically;
+use promot_core::{without_bom, write_atomically};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,7 @@ impl Base {
 /// Reads `adapter_config.json`.
 pub(super) fn read_config<T: DeserializeOwned>(directory: &Path) -> Result<T, CheckpointError> {
     let path = directory.join(CONFIG);
-    serde_json::from_slice(&read(&path)?)
+    serde_json::from_slice(without_bom(&read(&path)?))
         .map_err(|error| CheckpointError::Json(error.to_string()).in_file(&path))
 }
 

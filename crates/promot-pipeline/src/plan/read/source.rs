@@ -106,8 +106,7 @@ impl Reader<'_> {
                         hub.push(files);
                     }
                     Err(error) => {
-                        let message = format!("`{key}`: {error}");
-                        self.diagnostics.push(place, message, error.hint());
+                        self.diagnostics.hub(place, key, &error);
                         is_whole = false;
                     }
                 }
