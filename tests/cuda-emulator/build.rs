@@ -166,6 +166,9 @@ impl Units<'_> {
             build
                 .flag("-fsanitize=address")
                 .flag("-fno-omit-frame-pointer");
+        } else {
+            // Also where the Rust code around it is built with it.
+            build.flag("-fno-sanitize=address");
         }
         if kernels {
             // The functions called are in undefined.cpp.

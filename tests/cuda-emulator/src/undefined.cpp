@@ -26,9 +26,11 @@ struct SourceLocation {
 
 }  // namespace
 
-#define CHECK(name, what, ...)                                                              \
-    extern "C" void __ubsan_handle_##name##_abort(const SourceLocation *data, __VA_ARGS__) { \
-        fail(*data, what);                                                                  \
+// Weak: where a program is linked with a sanitizer, which brings functions of these names, those are called.
+#define CHECK(name, what, ...)                                                                \
+    extern "C" [[gnu::weak]] void __ubsan_handle_##name##_abort(const SourceLocation *data,   \
+                                                                __VA_ARGS__) {                \
+        fail(*data, what);                                                                    \
     }
 
 CHECK(type_mismatch_v1, "misaligned access", const void *)
