@@ -28,6 +28,7 @@ from pathlib import Path
 
 import report
 from disturbance import TOLERABLE
+from drift import NUDGED, ROUNDED, between_sides, noise, sentence
 from measure import compare_answers, compare_losses, in_turns, measure
 from preparation import ROOT, build_worker, check_python, end_token, processor, read_rows, say
 from shapes import SIZES, LlamaShape
@@ -38,6 +39,8 @@ from workload import (
     PROMPT_ROWS,
     T5_RATES,
     make_batches,
+    nudged,
+    random_prompt,
     write_workload,
 )
 
@@ -79,8 +82,8 @@ def arguments() -> argparse.Namespace:
     add("--alone", action="store_true",
         help="measure only this project: for sizes that the other side has no memory for")
     add("--follow", type=int, metavar="N",
-        help="measure nothing; train N steps on both sides and print how far losses drift apart "
-        "(finetune, unless --cases says otherwise)")
+        help="measure nothing; train N steps on both sides and print how far losses drift apart, "
+        "and what drift is noise (finetune, unless --cases says otherwise)")
     add("--data", type=Path, default=shared / "data",
         help="the folder with rte/train.jsonl (default: $PROMOT_SHARED/data, else shared/data "
         "beside the repository)")
@@ -125,9 +128,12 @@ class Comparison:
             export = ["--export", self.checkpoint, "--size", args.size, "--seed", args.seed]
             self.call([args.python, PEER / "torch_worker.py", *export])
         self.batches = make_batches(rows, args.batch, args.sorted)
-        self.workload = work / "batches.json"
+        self.workload, self.nudged = work / "batches.json", work / "nudged.json"
         rates = LLAMA_RATES if args.checkpoint else T5_RATES
-        write_workload(self.workload, self.batches, self.shape.d_model, rates, args.seed)
+        prompt = random_prompt(self.shape.d_model, args.seed)
+        write_workload(self.workload, self.batches, prompt, rates)
+        if args.follow:
+            write_workload(self.nudged, self.batches, nudged(prompt, args.seed), rates)
 
     def rows(self) -> list:
         """Tokenized rows, for an encoder-decoder or a decoder-only model."""
@@ -153,9 +159,9 @@ class Comparison:
         """What computes."""
         return ["--device", self.args.device, "--threads", self.args.threads]
 
-    def sides(self, case: str, precision: str) -> list[Side]:
+    def sides(self, case: str, precision: str, workload: Path | None = None) -> list[Side]:
         """Fresh workers for a case: ours and theirs."""
-        settings = ["--checkpoint", self.checkpoint, "--batches", self.workload]
+        settings = ["--checkpoint", self.checkpoint, "--batches", workload or self.workload]
         settings += ["--case", case, "--precision", precision, *self.machine()]
         programs = {
             "ours": [self.worker, "work"],
@@ -215,9 +221,11 @@ class Comparison:
             needed.append(self.shape.operations(case, sources, targets, beams, prompt))
         return tokens, needed
 
-    def follow(self, case: str, precision: str, steps: int) -> dict:
-        """Trains both sides alike and returns the losses and their largest difference."""
-        sides = self.sides(case, precision)
+    def follow(
+        self, case: str, precision: str, steps: int, workload: Path | None = None
+    ) -> list[list[float]]:
+        """Trains both sides alike and returns the losses of both in each step."""
+        sides = self.sides(case, precision, workload)
         try:
             for side in sides:
                 side.wait_until_ready()
@@ -234,15 +242,25 @@ class Comparison:
         finally:
             for side in sides:
                 side.kill()
-        differences = [abs(ours - theirs) for ours, theirs in losses]
-        largest = max(differences)
-        return {
-            "case": case,
-            "precision": precision,
-            "losses": losses,
-            "largest_difference": largest,
-            "at_step": differences.index(largest) + 1,
-        }
+        return losses
+
+    def follow_all(self, pairs: list[tuple[str, str]], steps: int):
+        """Yields how far losses drift apart, for cases and precisions."""
+        exact = {}
+        for case, precision in pairs:
+            say(f"following {case} in {precision}")
+            losses = self.follow(case, precision, steps)
+            followed = {"case": case, "precision": precision, "losses": losses}
+            followed |= between_sides(losses)
+            if precision == "f32":
+                exact[case] = losses
+            elif case in exact:
+                followed["noise"] = noise(ROUNDED, losses, exact[case])
+            if case == "prompt_tune" and precision == "f32":
+                say(f"following {case} from a prompt with other last bits")
+                others = self.follow(case, precision, steps, self.nudged)
+                followed["noise"] = noise(NUDGED, losses, others)
+            yield followed
 
 
 def save(path: Path | None, results: dict) -> None:
@@ -265,15 +283,10 @@ def compare(args: argparse.Namespace, work: Path) -> bool:
     pairs = [(case, precision) for precision in args.precision for case in args.cases]
     if args.follow:
         results["followed"] = []
-        for case, precision in pairs:
-            say(f"following {case} in {precision}")
-            followed = comparison.follow(case, precision, args.follow)
+        for followed in comparison.follow_all(pairs, args.follow):
             results["followed"].append(followed)
             save(args.out, results)
-            print(
-                f"{case} in {precision}, {args.follow} steps: losses differ by at most "
-                f"{followed['largest_difference']:.2e} nats (step {followed['at_step']})"
-            )
+            print(sentence(followed))
         return True
     ceilings = {precision: comparison.ceiling(precision) for precision in args.precision}
     results["machine"]["ceiling_gflops"] = ceilings

@@ -63,13 +63,27 @@ def random_prompt(d_model: int, seed: int) -> list[list[float]]:
     return [[value() for _ in range(d_model)] for _ in range(PROMPT_ROWS)]
 
 
+def nudged(prompt: list[list[float]], seed: int) -> list[list[float]]:
+    """The same prompt, but for the last of its 32 bits in half of the values."""
+    stream = random.Random(seed)
+
+    def value(x: float) -> float:
+        (bits,) = struct.unpack("I", struct.pack("f", x))
+        return struct.unpack("f", struct.pack("I", bits ^ stream.getrandbits(1)))[0]
+
+    return [[value(x) for x in row] for row in prompt]
+
+
 def write_workload(
-    path: Path, batches: list[dict], d_model: int, rates: dict[str, float], seed: int
+    path: Path,
+    batches: list[dict],
+    prompt: list[list[float]],
+    rates: dict[str, float],
 ) -> None:
     """Writes the file that both workers read."""
     workload = {
         "batches": batches,
-        "prompt": random_prompt(d_model, seed),
+        "prompt": prompt,
         "learning_rates": rates,
         "new_tokens": NEW_TOKENS,
     }
