@@ -2,15 +2,11 @@
 
 use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Register};
 
+use crate::registers::GeneralRegisters;
 use crate::tiles::Tiles;
 
 /// Bytes of an instruction at most.
 const MOST_BYTES: usize = 15;
-
-/// General purpose registers by their number in machine code.
-pub(crate) trait Registers {
-    fn get(&self, number: usize) -> u64;
-}
 
 /// An instruction that is known here.
 pub(crate) struct TileInstruction(Instruction);
@@ -46,7 +42,7 @@ impl TileInstruction {
     ///
     /// # Safety
     /// Its operands in memory can be read, or written, as in the program that it is part of.
-    pub(crate) unsafe fn execute(&self, tiles: &mut Tiles, registers: &impl Registers) {
+    pub(crate) unsafe fn execute(&self, tiles: &mut Tiles, registers: &GeneralRegisters<'_>) {
         let tile = |operand| self.0.op_register(operand) as usize - Register::TMM0 as usize;
         // SAFETY, of all: as the caller promises.
         match self.0.code() {
@@ -73,7 +69,7 @@ impl TileInstruction {
 
     /// The address of an operand, or that of its first row and the bytes from one row to the next, which the
     /// instruction has in the place of an index.
-    fn memory(&self, registers: &impl Registers) -> (u64, usize) {
+    fn memory(&self, registers: &GeneralRegisters<'_>) -> (u64, usize) {
         let value = |register: Register| match register {
             Register::None => 0,
             // The address of the next instruction is already in the displacement.

@@ -11,6 +11,7 @@
 
 mod instruction;
 mod products;
+mod registers;
 mod tiles;
 mod trap;
 

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
 use std::sync::Once;
 
-use crate::instruction::{Registers, TileInstruction};
+use crate::instruction::TileInstruction;
+use crate::registers::GeneralRegisters;
 use crate::tiles::Tiles;
 
 thread_local! {
@@ -68,42 +69,5 @@ extern "C" fn on_unknown_instruction(_: c_int, _: *mut libc::siginfo_t, context:
         // Not ours: it is tried again, and ends the program.
         // SAFETY: a signal handler may call this.
         unsafe { libc::signal(libc::SIGILL, libc::SIG_DFL) };
-    }
-}
-
-struct GeneralRegisters<'a>(&'a mut [libc::greg_t; 23]);
-
-impl GeneralRegisters<'_> {
-    fn instruction_pointer(&self) -> u64 {
-        self.0[libc::REG_RIP as usize] as u64
-    }
-
-    fn go_on(&mut self, address: u64) {
-        self.0[libc::REG_RIP as usize] = address as libc::greg_t;
-    }
-}
-
-impl Registers for GeneralRegisters<'_> {
-    fn get(&self, number: usize) -> u64 {
-        /// As machine code counts them.
-        const ORDER: [c_int; 16] = [
-            libc::REG_RAX,
-            libc::REG_RCX,
-            libc::REG_RDX,
-            libc::REG_RBX,
-            libc::REG_RSP,
-            libc::REG_RBP,
-            libc::REG_RSI,
-            libc::REG_RDI,
-            libc::REG_R8,
-            libc::REG_R9,
-            libc::REG_R10,
-            libc::REG_R11,
-            libc::REG_R12,
-            libc::REG_R13,
-            libc::REG_R14,
-            libc::REG_R15,
-        ];
-        self.0[ORDER[number] as usize] as u64
     }
 }
